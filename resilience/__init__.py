@@ -1,0 +1,1 @@
+"""Circuit breaking, retries and the pipeline that joins them."""

@@ -6,9 +6,10 @@ Importing this package loads only the OpenTelemetry API. What needs the SDK or a
 
 from __future__ import annotations
 
-from ._events import SeverityNumber, emit_event
+from ._events import SeverityNumber, emit_event, log_event
 from ._instrumentation import Instrumentation, package_version
 from ._names import DURATION_BOUNDARIES, INSTRUMENTS, SCOPE, Attribute, Event, Instrument, InstrumentKind, Span
+from ._spans import error_type, fail_span, operation_span
 
 __all__ = [
     "DURATION_BOUNDARIES",
@@ -22,5 +23,9 @@ __all__ = [
     "SeverityNumber",
     "Span",
     "emit_event",
+    "error_type",
+    "fail_span",
+    "log_event",
+    "operation_span",
     "package_version",
 ]

@@ -15,13 +15,13 @@ from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from opentelemetry._logs import Logger
     from opentelemetry.trace import Span
     from opentelemetry.util.types import AttributeValue
 
-__all__ = ["SeverityNumber", "emit_event"]
+__all__ = ["SeverityNumber", "emit_event", "log_event"]
 
 _log = logging.getLogger(__name__)
 
@@ -38,21 +38,51 @@ def emit_event(
 
     Never raises: whoever reports what happened must not be broken by the report.
     """
+    _safely(_emit_both, logger, name, attributes, severity, trace.get_current_span() if span is None else span)
+
+
+def log_event(
+    logger: Logger,
+    name: str,
+    attributes: Mapping[str, AttributeValue],
+    *,
+    severity: SeverityNumber = SeverityNumber.INFO,
+) -> None:
+    """Emit the event `name` as a log record alone, tied to the current span.
+
+    For what comes in numbers: a span keeps 128 events and drops the oldest. Never raises.
+    """
+    _safely(_emit_log, logger, name, attributes, severity, trace.get_current_span())
+
+
+def _safely(
+    emit: Callable[[Logger, str, Mapping[str, AttributeValue], SeverityNumber, Span], None],
+    logger: Logger,
+    name: str,
+    attributes: Mapping[str, AttributeValue],
+    severity: SeverityNumber,
+    span: Span,
+) -> None:
     try:
-        _emit(logger, name, attributes, severity, trace.get_current_span() if span is None else span)
+        emit(logger, name, attributes, severity, span)
     except Exception:
         _log.debug("event %s could not be emitted", name, exc_info=True)
 
 
-def _emit(
+def _emit_both(
     logger: Logger, name: str, attributes: Mapping[str, AttributeValue], severity: SeverityNumber, span: Span
 ) -> None:
-    now = time_ns()
     if span.is_recording():
-        span.add_event(name, attributes, timestamp=now)
+        span.add_event(name, attributes)
+    _emit_log(logger, name, attributes, severity, span)
+
+
+def _emit_log(
+    logger: Logger, name: str, attributes: Mapping[str, AttributeValue], severity: SeverityNumber, span: Span
+) -> None:
     logger.emit(
         LogRecord(
-            timestamp=now,
+            timestamp=time_ns(),
             context=trace.set_span_in_context(span, context_api.get_current()),
             severity_number=severity,
             severity_text=severity.name,

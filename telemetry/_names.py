@@ -53,6 +53,8 @@ class Attribute:
     FAILURE_COUNT: Final = "failure_count"
     POSITION: Final = "position"
     DURATION: Final = "duration"
+    ADDRESS: Final = "address"
+    OPEN_PORTS: Final = "ports.open"
     WAIT: Final = "wait"
 
     SCAN_ID: Final = "tracefuse.scan.id"
@@ -70,7 +72,6 @@ class Attribute:
     COMPLETE: Final = "tracefuse.complete"
     INCOMPLETE_REASON: Final = "tracefuse.incomplete.reason"
     HOSTS_COUNT: Final = "tracefuse.hosts.count"
-    HOST_ADDRESS: Final = "tracefuse.host.address"
     ATTEMPT_NUMBER: Final = "attempt.number"
     ATTEMPT_WAIT: Final = "attempt.wait"
     ATTEMPT_PREVIOUS: Final = "attempt.previous_error"

@@ -8,9 +8,42 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help
+.PHONY: help demo test check fmt bench serve collector nmap clean
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) nmap ## Watch Tracefuse do its job: scan, diff, break, recover, and show the trace of it
+	@$(BIN)/tracefuse demo
+
+test: $(READY) ## Run all tests; needs nothing but Python and make before it
+	@.ci/nmap || test -z "$$CI"
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## Lint and type-check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright --warnings
+
+fmt: $(READY) ## Format, and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) nmap ## Measure; prints ratios against peers and floors of the same run
+	@set -e; for bench in benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
+
+serve: $(READY) nmap ## Run the service on loopback
+	@$(BIN)/tracefuse serve
+
+collector: ## Find or build the OpenTelemetry Collector that the tests and the sidecar use
+	@deploy/collector/build.sh
+
+nmap:
+	@.ci/nmap
+
+clean: ## Remove everything that was made here
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Tracefuse needs Python 3.11 or newer on PATH (or: make PYTHON=/path/to/python3.11)"; exit 1; }

@@ -1,0 +1,81 @@
+"""Errors of running a tool.
+
+* ToolError
+  * ToolNotFoundError        the program is missing, too old, or another one under its name
+  * ToolTimeoutError         it did not end in time
+  * ToolExecutionError       it ran and failed, or could not be started
+* PolicyViolation            the request was refused (in `tracefuse.tools.nmap`); nothing was started
+* CircuitBreakerOpenError    the breaker refused the call (in `tracefuse.resilience`)
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["ToolError", "ToolErrorType", "ToolExecutionError", "ToolNotFoundError", "ToolTimeoutError"]
+
+
+class ToolErrorType(StrEnum):
+    """Why a tool gave no result; the values are known from `mcp_server.base_tool`."""
+
+    TIMEOUT = "timeout"
+    NOT_FOUND = "not_found"
+    VALIDATION_ERROR = "validation_error"
+    EXECUTION_ERROR = "execution_error"
+    RESOURCE_EXHAUSTED = "resource_exhausted"
+    CIRCUIT_BREAKER_OPEN = "circuit_breaker_open"
+    UNKNOWN = "unknown"
+
+
+class ToolError(Exception):
+    """A tool could not do what it was asked to.
+
+    Attributes:
+        message: what happened, without targets, so that it may go into telemetry.
+        hint: what to do about it, or "".
+        detail: what the tool itself said (standard error); may name targets.
+        result: what had been found before the failure, or None.
+    """
+
+    error_type = ToolErrorType.UNKNOWN
+
+    def __init__(self, message: str, *, hint: str = "", detail: str = "", result: object = None) -> None:
+        self.message = message
+        self.hint = hint
+        self.detail = detail
+        self.result = result
+        super().__init__(message)
+
+    @property
+    def telemetry_summary(self) -> str:
+        """The text that may be exported."""
+        return self.message
+
+    def __str__(self) -> str:
+        parts = (self.message, self.detail.strip().rpartition("\n")[2], self.hint)
+        return "; ".join(part for part in parts if part)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.message, self.hint, self.detail, self.result))
+
+
+def _rebuild(kind: type[ToolError], message: str, hint: str, detail: str, result: object) -> ToolError:
+    return kind(message, hint=hint, detail=detail, result=result)
+
+
+class ToolNotFoundError(ToolError):
+    """The program is missing, too old, or another one under its name."""
+
+    error_type = ToolErrorType.NOT_FOUND
+
+
+class ToolTimeoutError(ToolError):
+    """The program did not end in time and was stopped."""
+
+    error_type = ToolErrorType.TIMEOUT
+
+
+class ToolExecutionError(ToolError):
+    """The program ran and failed, or could not be started."""
+
+    error_type = ToolErrorType.EXECUTION_ERROR

@@ -1,0 +1,185 @@
+"""Settings: one typed model, read from `TRACEFUSE_*` variables, refused whole when one is bad."""
+
+from __future__ import annotations
+
+import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSettingsError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+__all__ = [
+    "BreakerSettings",
+    "NmapSettings",
+    "PolicySettings",
+    "RetrySettings",
+    "ServeSettings",
+    "Settings",
+    "SettingsError",
+    "TelemetrySettings",
+    "load_settings",
+]
+
+_PREFIX = "TRACEFUSE_"
+
+
+def _split(value: object) -> object:
+    """Let a comma list stand for a tuple, as people write one in a variable."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _networks(value: object) -> object:
+    parts = _split(value)
+    if not isinstance(parts, tuple):
+        return parts
+    return tuple(ip_network(part) if isinstance(part, str) else part for part in parts)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NmapSettings(_Section):
+    """The program: where it is and how long one run of it may take, in seconds."""
+
+    path: str = "nmap"
+    timeout: float = Field(default=300.0, gt=0, le=86_400)
+    grace: float = Field(default=2.0, ge=0, le=60)
+
+
+class PolicySettings(_Section):
+    """What may be scanned. Empty `networks` means loopback, RFC 1918 and unique-local IPv6."""
+
+    networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)] = ()
+    domains: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = (".lab.internal",)
+    max_addresses: int = Field(default=1024, ge=1, le=1_048_576)
+    allow_intrusive: bool = False
+
+
+class RetrySettings(_Section):
+    """How often a failed run is tried, the first try included, and the first wait in seconds."""
+
+    attempts: int = Field(default=2, ge=1, le=10)
+    wait: float = Field(default=0.5, gt=0, le=300)
+
+
+class BreakerSettings(_Section):
+    """When the circuit opens, and for how many seconds."""
+
+    failure_threshold: int = Field(default=5, ge=1, le=1000)
+    recovery_timeout: float = Field(default=60.0, gt=0, le=86_400)
+
+
+class TelemetrySettings(_Section):
+    """What goes beyond the standard `OTEL_*` variables.
+
+    `trace_url` is a link to one trace in the backend, with `{trace_id}` in it. Targets and command
+    lines leave the process only where this allows it.
+    """
+
+    trace_url: str | None = None
+    record_arguments: bool = False
+    redact_targets: bool = False
+    shutdown_deadline: float = Field(default=5.0, gt=0, le=60)
+
+
+class ServeSettings(_Section):
+    """Where `tracefuse serve` listens, and how many scans run at once."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65_535)
+    concurrency: int = Field(default=2, ge=1, le=100)
+
+
+def _cache_dir() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "tracefuse"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. `TRACEFUSE_BREAKER_FAILURE_THRESHOLD=3` sets `breaker.failure_threshold`.
+
+    >>> Settings(breaker=BreakerSettings(failure_threshold=3)).breaker.failure_threshold
+    3
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_nested_delimiter="_", env_nested_max_split=1, frozen=True, extra="ignore"
+    )
+
+    cache_dir: Path = Field(default_factory=_cache_dir)
+    nmap: NmapSettings = NmapSettings()
+    policy: PolicySettings = PolicySettings()
+    retry: RetrySettings = RetrySettings()
+    breaker: BreakerSettings = BreakerSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    serve: ServeSettings = ServeSettings()
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used: `variable` and `value` as given, `expected` what would be right."""
+
+    def __init__(self, variable: str, value: str, expected: str) -> None:
+        self.variable = variable
+        self.value = value
+        self.expected = expected
+        super().__init__(variable, value, expected)
+
+    def __str__(self) -> str:
+        return f"{self.variable}={self.value!r} cannot be used: {self.expected}"
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        SettingsError: a value is out of range, of the wrong kind, or a section has no such setting.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise _explain(error.errors()[0]) from error
+    except UnreadableSettingsError as error:
+        raise _section_error() from error
+
+
+def _explain(details: ErrorDetails) -> SettingsError:
+    location = [str(part) for part in details["loc"] if isinstance(part, str)]
+    parent, default = _default(location[:-1]), _default(location)
+    if details["type"] == "extra_forbidden":
+        known = ", ".join(_variable([*location[:-1], field]) for field in type(parent).model_fields)
+        return SettingsError(_variable(location), str(details["input"]), f"there is no such setting; there are {known}")
+    message = details["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+    example = "" if default in (None, ()) else f"; for example {_variable(location)}={_shown(default)}"
+    return SettingsError(_variable(location), str(details["input"]), message + example)
+
+
+def _section_error() -> SettingsError:
+    """A section's own name was set, which cannot hold a value: `TRACEFUSE_NMAP=/usr/bin/nmap`."""
+    for section, field in Settings.model_fields.items():
+        variable = _variable([section])
+        if variable in os.environ and isinstance(field.default, _Section):
+            known = ", ".join(_variable([section, name]) for name in type(field.default).model_fields)
+            return SettingsError(variable, os.environ[variable], f"it is a group of settings: {known}")
+    return SettingsError(_PREFIX + "*", "", "one of these variables cannot be read")
+
+
+def _default(location: list[str]) -> Any:
+    value: Any = Settings.model_construct()
+    for part in location:
+        value = getattr(value, part, None)
+    return value
+
+
+def _variable(location: list[str]) -> str:
+    return _PREFIX + "_".join(location).upper()
+
+
+def _shown(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

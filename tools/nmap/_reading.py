@@ -1,0 +1,143 @@
+"""nmap's XML to a whole report or to hosts one by one, from bytes, text, files and pipes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+from ._intake import PORTION
+from ._parse_errors import ParseError
+from ._parser import EventParser
+from ._report import Phase
+from ._scan_events import HostFinished, PhaseBegan, PhaseEnded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ._host import Host
+    from ._limits import Limits
+    from ._report import Report
+    from ._scan_events import ScanEvent
+
+__all__ = ["ReportParser", "iter_hosts", "parse_xml"]
+
+_MOST_PHASES: Final = 100_000
+
+
+class ReportParser:
+    """An `EventParser` that keeps what it saw, for a report at the end.
+
+    >>> parser = ReportParser()
+    >>> events = parser.feed(b'<nmaprun scanner="nmap"><host><status state="up"/></host><host>')
+    >>> report = parser.close(reason="timeout")
+    >>> report.complete, report.incomplete_reason, len(report.hosts)
+    (False, 'timeout', 1)
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._parser = EventParser(limits)
+        self._hosts: list[Host] = []
+        self._phases: list[Phase] = []
+
+    def feed(self, data: bytes) -> list[ScanEvent]:
+        """Take the next bytes and return what they completed.
+
+        Raises:
+            ParseError: the document is refused; events that came before it have been returned.
+        """
+        return self._kept(self._parser.feed(data))
+
+    def close(self, reason: str | None = None) -> Report:
+        """Return the report; `EventParser.close` says how `reason` is used and what is raised."""
+        try:
+            self._flush(reason)
+            return self._with_kept(self._parser.close(reason))
+        except ParseError as error:
+            error.partial = self._with_kept(self._parser.close("refused"))
+            raise
+
+    def _flush(self, reason: str | None) -> None:
+        try:
+            self._kept(self._parser.flush())
+        except ParseError:
+            if reason is None:
+                raise
+
+    def _with_kept(self, report: Report) -> Report:
+        return replace(report, hosts=tuple(self._hosts), phases=tuple(self._phases))
+
+    def _kept(self, events: list[ScanEvent]) -> list[ScanEvent]:
+        for event in events:
+            match event:
+                case HostFinished(host):
+                    self._hosts.append(host)
+                case PhaseBegan(task, at) if len(self._phases) < _MOST_PHASES:
+                    self._phases.append(Phase(task, at))
+                case PhaseEnded(task, at, info) if self._phases and self._phases[-1].ended is None:
+                    self._phases[-1] = Phase(task, self._phases[-1].began, at, info)
+                case _:
+                    pass
+        return events
+
+
+def parse_xml(data: bytes, limits: Limits | None = None) -> Report:
+    """Read one document of nmap's XML.
+
+    A document that just ends, as after a kill, gives a report with `complete=False`.
+
+    Raises:
+        ParseError: it is no such document; what was read before is the error's `partial`.
+    """
+    parser = ReportParser(limits)
+    try:
+        parser.feed(data)
+    except ParseError as error:
+        error.partial = parser.close("refused")
+        raise
+    return parser.close()
+
+
+def iter_hosts(
+    source: str | bytes | Path | IO[bytes] | Iterable[bytes], limits: Limits | None = None
+) -> Iterator[Host]:
+    """Iterate over the hosts of nmap's XML as they become complete, in constant memory.
+
+    `source` is the XML itself (text or bytes), a `Path`, a binary file or pipe, or chunks of bytes.
+    Hosts before a cut or an error are all delivered.
+
+    Raises:
+        ParseError: the document is refused, after the hosts that came before.
+
+    >>> [host.address for host in iter_hosts('<nmaprun><host><address addr="10.0.0.7"/></host></nmaprun>')]
+    ['10.0.0.7']
+    """
+    parser = EventParser(limits)
+    for chunk in _chunks(source):
+        yield from _hosts_of(parser.feed(chunk))
+    yield from _hosts_of(parser.flush())
+    parser.close()
+
+
+def _hosts_of(events: list[ScanEvent]) -> Iterator[Host]:
+    return (event.host for event in events if isinstance(event, HostFinished))
+
+
+def _chunks(source: str | bytes | Path | IO[bytes] | Iterable[bytes]) -> Iterator[bytes]:
+    if isinstance(source, str):
+        yield source.encode("utf-8", "surrogatepass")
+    elif isinstance(source, bytes):
+        yield source
+    elif isinstance(source, Path):
+        with source.open("rb", buffering=0) as file:
+            yield from _portions(file)
+    elif hasattr(source, "read"):
+        yield from _portions(source)
+    else:
+        yield from source
+
+
+def _portions(file: IO[bytes]) -> Iterator[bytes]:
+    read = getattr(file, "read1", file.read)
+    while portion := read(PORTION):
+        yield portion

@@ -6,22 +6,45 @@ Importing this package loads only the OpenTelemetry API. What needs the SDK or a
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ._config import TelemetryConfig
+from ._environ import ConfigurationError
 from ._events import SeverityNumber, emit_event, log_event
 from ._instrumentation import Instrumentation, package_version
+from ._instruments import TOOL_ERROR_TYPES, ScanInstruments, ToolInstruments
+from ._logging import OtelLogHandler
 from ._names import DURATION_BOUNDARIES, INSTRUMENTS, SCOPE, Attribute, Event, Instrument, InstrumentKind, Span
+from ._shutdown import ShutdownReport
 from ._spans import error_type, fail_span, operation_span
+
+if TYPE_CHECKING:
+    from ._prometheus import Exposition, PrometheusReader
+    from ._setup import Telemetry, configure
 
 __all__ = [
     "DURATION_BOUNDARIES",
     "INSTRUMENTS",
     "SCOPE",
+    "TOOL_ERROR_TYPES",
     "Attribute",
+    "ConfigurationError",
     "Event",
+    "Exposition",
     "Instrument",
     "InstrumentKind",
     "Instrumentation",
+    "OtelLogHandler",
+    "PrometheusReader",
+    "ScanInstruments",
     "SeverityNumber",
+    "ShutdownReport",
     "Span",
+    "Telemetry",
+    "TelemetryConfig",
+    "ToolInstruments",
+    "configure",
     "emit_event",
     "error_type",
     "fail_span",
@@ -29,3 +52,16 @@ __all__ = [
     "operation_span",
     "package_version",
 ]
+
+_LAZY = {
+    "Exposition": "._prometheus",
+    "PrometheusReader": "._prometheus",
+    "Telemetry": "._setup",
+    "configure": "._setup",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name], __name__), name)

@@ -65,7 +65,7 @@ def _safely(
 ) -> None:
     try:
         emit(logger, name, attributes, severity, span)
-    except Exception:
+    except Exception:  # noqa: BLE001 - telemetry never breaks the operation
         _log.debug("event %s could not be emitted", name, exc_info=True)
 
 

@@ -93,7 +93,9 @@ class Instrumentation:
     def observe(self, name: str, callback: Callable[[CallbackOptions], Iterable[Observation]]) -> None:
         """Register `callback` as the only source of the observable instrument `name`.
 
-        The SDK keeps the callbacks of the first registration only, so call this once per meter.
+        The SDK keeps the callbacks of the first registration only and drops later ones silently
+        (`Meter.create_observable_*` answers the instrument that is already registered), so call this
+        once per meter and let the one callback observe all series.
         """
         row = INSTRUMENTS[name]
         match row.kind:

@@ -1,0 +1,187 @@
+"""What one signal owed and what was delivered, told by the exports themselves.
+
+`force_flush` of the SDK answers True with everything lost (opentelemetry-python issue 4568), so what
+counts here is what an exporter confirmed. A failing exporter logs each failure anew; in our own
+pipelines those lines become one line when exports begin to fail and one when they work again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+__all__ = ["Delivery", "failure_reason", "quieten_exporters"]
+
+_log = logging.getLogger(__name__)
+
+_NOISY: Final = (
+    "opentelemetry.exporter.otlp.common.http",
+    "opentelemetry.exporter.otlp.proto.grpc.exporter",
+    "opentelemetry.exporter.otlp.proto.http._log_exporter",
+    "opentelemetry.exporter.otlp.proto.http.metric_exporter",
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.sdk._shared_internal",
+)
+# In order: what an exporter logs about a refused connection also speaks of timeouts and retries.
+_REASONS: Final = (
+    ("refused", "connection refused"),
+    ("resolution", "host not found"),
+    ("resolve", "host not found"),
+    ("certificate", "certificate not accepted"),
+    ("unauthenticated", "not authenticated"),
+    ("code: 401", "not authenticated"),
+    ("permission_denied", "not authorised"),
+    ("code: 403", "not authorised"),
+    ("unimplemented", "not an OTLP receiver of this protocol"),
+    ("code: 404", "not an OTLP receiver of this protocol"),
+    ("code: 405", "not an OTLP receiver of this protocol"),
+    ("service unavailable", "receiver unavailable"),
+    ("timed out", "timed out"),
+    ("timeout", "timed out"),
+    ("deadline", "timed out"),
+    ("unavailable", "receiver unavailable"),
+)
+_UNKNOWN: Final = "export failed"
+
+
+def failure_reason(messages: Sequence[str]) -> str:
+    """A few words for why an export failed, from what the exporter logged about it.
+
+    >>> failure_reason(["Transient error StatusCode.UNAVAILABLE ... Connection refused (111)"])
+    'connection refused'
+    """
+    said = " ".join(messages).lower()
+    return next((reason for sign, reason in _REASONS if sign in said), _UNKNOWN)
+
+
+class _Ear(threading.local):
+    """What the SDK logs in this thread while one of our exports runs; None outside of exports."""
+
+    messages: list[str] | None = None
+
+
+_ear: Final = _Ear()
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    """A logging filter: inside our exports note the message and drop the line; let all others pass."""
+    if _ear.messages is None:
+        return True
+    _ear.messages.append(record.getMessage())
+    return False
+
+
+def quieten_exporters() -> None:
+    """Let the SDK's exporters tell their failures to `Delivery` instead of the log. Idempotent.
+
+    Only what they log inside exports that Tracefuse set up is affected, never a host application's own.
+    """
+    for name in _NOISY:
+        logger = logging.getLogger(name)
+        if _is_not_ours not in logger.filters:
+            # First, because the SDK's own filter hides a message that another signal logged a moment ago.
+            logger.filters.insert(0, _is_not_ours)
+
+
+@contextmanager
+def _listening() -> Generator[list[str]]:
+    before, _ear.messages = _ear.messages, []
+    try:
+        yield _ear.messages
+    finally:
+        _ear.messages = before
+
+
+class Delivery:
+    """The account of one signal going to one endpoint. Thread-safe."""
+
+    def __init__(self, what: str, address: str) -> None:
+        self.what = what
+        self.address = address
+        self.reason: str | None = None
+        """Why the last export failed; None when it worked or there was none."""
+        self._lock = threading.Lock()
+        self._accepted = 0
+        self._delivered = 0
+        self._attempts = 0
+        self._closing = False
+        self._gave_up = False
+        self._overflowing = False
+
+    @property
+    def lost(self) -> int:
+        """How many of the items accepted so far no exporter confirmed."""
+        with self._lock:
+            return self._accepted - self._delivered
+
+    @property
+    def failing(self) -> bool:
+        """True when the last export failed or one is still without an answer."""
+        with self._lock:
+            return self.reason is not None or self._attempts > 0
+
+    def accept(self, enqueue: Callable[[], None]) -> None:
+        """Count one item and queue it."""
+        with self._lock:
+            self._accepted += 1
+        with _listening() as messages:
+            enqueue()
+        if messages:
+            self._tell_overflow()
+
+    def attempt(self, count: int, export: Callable[[], bool]) -> bool:
+        """Run `export`, which answers whether `count` items arrived; once closing, not again after a failure.
+
+        A receiver that failed a moment ago would cost every further batch of a shutdown its whole timeout.
+        """
+        with self._lock:
+            if self._gave_up:
+                return False
+            self._attempts += 1
+        with _listening() as messages:
+            try:
+                delivered = export()
+            except Exception as error:  # noqa: BLE001 - exporters may raise anything; it is told as the reason
+                delivered = False
+                messages.append(repr(error))
+        self._settle(count, None if delivered else failure_reason(messages))
+        return delivered
+
+    def close(self, shutdown: Callable[[], None]) -> None:
+        """Shut the exporter down without its warning about a second shutdown."""
+        with _listening():
+            shutdown()
+
+    def begin_closing(self) -> None:
+        """From now on the first failure is the last attempt."""
+        self._closing = True
+
+    def reset(self) -> None:
+        """Forget everything: the child of a fork owes nothing of what its parent queued."""
+        self._lock = threading.Lock()
+        self._accepted = self._delivered = self._attempts = 0
+
+    def _settle(self, count: int, reason: str | None) -> None:
+        with self._lock:
+            self._attempts -= 1
+            was, self.reason = self.reason, reason
+            if reason is None:
+                self._delivered += count
+                self._overflowing = False
+            elif self._closing:
+                self._gave_up = True
+        if reason is None and was is not None:
+            _log.info("telemetry: %s are delivered to %s again", self.what, self.address)
+        elif reason is not None and was is None and not self._closing:
+            _log.warning("telemetry: %s cannot be delivered to %s (%s)", self.what, self.address, reason)
+
+    def _tell_overflow(self) -> None:
+        with self._lock:
+            first, self._overflowing = not self._overflowing, True
+        if first:
+            _log.warning("telemetry: the queue of %s for %s is full; the oldest are dropped", self.what, self.address)

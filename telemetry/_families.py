@@ -1,0 +1,242 @@
+"""From the SDK's data points to Prometheus families: one family per name, one series per label set.
+
+Pure. Rules: OpenTelemetry specification, "Prometheus and OpenMetrics Compatibility"; OpenMetrics 1.0.
+Names and labels are sanitised by opentelemetry-exporter-prometheus; what is added here is what its
+0.66b2 lacks or gets wrong, said at each place.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.exporter.prometheus._mapping import map_unit, sanitize_attribute, sanitize_full_name
+from opentelemetry.sdk.metrics.export import ExponentialHistogram, Histogram, HistogramDataPoint, NumberDataPoint, Sum
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import Metric as Family
+from prometheus_client.samples import Exemplar
+from prometheus_client.utils import floatToGoString  # pyright: ignore[reportUnknownVariableType]
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from opentelemetry.sdk.metrics.export import (
+        ExponentialHistogramDataPoint,
+        Metric,
+        MetricsData,
+    )
+
+__all__ = ["ExemplarStore", "exponential_buckets", "families", "label_pairs"]
+
+_log = logging.getLogger(__name__)
+
+Labels = tuple[tuple[str, str], ...]
+
+# The sample names a family takes (OpenMetrics 1.0, "Metric Types"); no two families may share one.
+_TAKEN: Final = {
+    "counter": ("", "_total", "_created"),
+    "gauge": ("",),
+    "histogram": ("", "_bucket", "_count", "_sum", "_created"),
+    "info": ("", "_info"),
+}
+
+
+class ExemplarStore:
+    """The last exemplar of each series and bucket.
+
+    The SDK hands an exemplar out in one collection only, so without this it would show in one scrape
+    and every other scraper would miss it. Bounded: the series that was updated longest ago goes first.
+    """
+
+    def __init__(self, capacity: int = 4000) -> None:
+        self._capacity = capacity
+        self._series: dict[tuple[str, Labels], list[Exemplar]] = {}
+
+    def update(self, name: str, labels: Labels, fresh: Sequence[Any], bounds: Sequence[float]) -> dict[int, Exemplar]:
+        """Add the SDK's `fresh` exemplars and answer the series' exemplars by bucket index."""
+        key = (name, labels)
+        new = [exemplar for exemplar in map(_exemplar, fresh) if exemplar is not None]
+        known = self._series.get(key, [])
+        placed = {bisect_left(bounds, exemplar.value): exemplar for exemplar in (*known, *new)}
+        if new:
+            self._series.pop(key, None)
+            self._series[key] = list(placed.values())
+            if len(self._series) > self._capacity:
+                del self._series[next(iter(self._series))]
+        return placed
+
+
+@dataclass(slots=True)
+class _Series:
+    """Values of one label set: one number, or the counts of buckets whose last bound is infinity."""
+
+    total: float
+    bounds: tuple[float, ...] = ()
+    counts: Sequence[int] = ()
+    exemplars: list[Any] = field(default_factory=list[Any])
+
+    def merge(self, other: _Series, *, add: bool) -> None:
+        """Take in a second point of the same labels: sums add up, of gauges the later counts."""
+        self.total = self.total + other.total if add else other.total
+        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        self.exemplars += other.exemplars
+
+
+@dataclass(slots=True)
+class _Group:
+    family: Family
+    add: bool
+    series: dict[Labels, _Series] = field(default_factory=dict[Labels, _Series])
+
+
+def families(data: MetricsData, store: ExemplarStore, told: set[str]) -> list[Family]:
+    """All families of `data`, each name once; conflicts are logged once, as long as they are not in `told`."""
+    groups: dict[str, _Group] = {}
+    taken: dict[str, str] = {}
+    for resource in data.resource_metrics:
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                _add(metric, groups, taken, told)
+    return [_render(group, store) for group in groups.values()]
+
+
+def _add(metric: Metric, groups: dict[str, _Group], taken: dict[str, str], told: set[str]) -> None:
+    family = _family(metric)
+    group = groups.get(family.name)
+    if group is None or group.family.type != family.type:
+        names = [family.name + suffix for suffix in _TAKEN[family.type]]
+        holder = next((taken[name] for name in names if name in taken), None)
+        if holder is not None:
+            _tell(told, f"metric {metric.name} is not exposed as {family.type} {family.name}: {holder} has that name")
+            return
+        group = groups[family.name] = _Group(family, add=isinstance(metric.data, Sum) or family.type == "histogram")
+        taken |= dict.fromkeys(names, f"{family.type} {family.name}")
+    for point in metric.data.data_points:
+        labels = label_pairs(point.attributes or {})
+        series = _series(point)
+        known = group.series.setdefault(labels, series)
+        if known is not series:
+            if known.bounds == series.bounds:
+                known.merge(series, add=group.add)
+            else:
+                _tell(told, f"metric {metric.name} has one series with two sets of buckets; the first is exposed")
+
+
+def _tell(told: set[str], message: str) -> None:
+    if message not in told:
+        told.add(message)
+        _log.warning("telemetry: %s", message)
+
+
+def _family(metric: Metric) -> Family:
+    """One family for a name, whatever its scope and description: upstream makes one per description,
+    so that a name comes with two HELP and TYPE lines, which Prometheus refuses."""
+    name, help_text, unit = sanitize_full_name(metric.name), metric.description or "", map_unit(metric.unit or "")
+    match metric.data:
+        case Histogram() | ExponentialHistogram():
+            return HistogramMetricFamily(name, help_text, unit=unit)
+        case Sum(is_monotonic=True):
+            return CounterMetricFamily(name, help_text, unit=unit)
+        case _:
+            return GaugeMetricFamily(name, help_text, unit=unit)
+
+
+def label_pairs(attributes: Mapping[str, Any]) -> Labels:
+    """Sorted Prometheus labels of one point.
+
+    Each series has its own labels (upstream gives the values of one scope to the keys of another when
+    two scopes share a name). Keys that become one label have their values joined by ";", as the
+    specification says; upstream keeps the last. A text that is no UTF-8 would break the whole scrape.
+
+    >>> label_pairs({"error.type": "timeout", "error_type": "x", "n": 1})
+    (('error_type', 'timeout;x'), ('n', '1'))
+    """
+    labels: dict[str, str] = {}
+    for key in sorted(attributes):
+        value = attributes[key]
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        if not text.isascii():
+            text = text.encode("utf-8", "replace").decode("utf-8")
+        label = sanitize_attribute(key)
+        labels[label] = f"{labels[label]};{text}" if label in labels else text
+    return tuple(sorted(labels.items()))
+
+
+def _series(point: NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint) -> _Series:
+    if isinstance(point, NumberDataPoint):
+        return _Series(point.value, exemplars=list(point.exemplars))
+    if isinstance(point, HistogramDataPoint):
+        bounds = tuple(map(float, point.explicit_bounds))
+        return _Series(point.sum, bounds, point.bucket_counts, list(point.exemplars))
+    bounds, counts = exponential_buckets(point)
+    return _Series(point.sum, bounds, counts, list(point.exemplars))
+
+
+def exponential_buckets(point: ExponentialHistogramDataPoint) -> tuple[tuple[float, ...], list[int]]:
+    """Upper bounds and counts of an exponential histogram's own buckets, the last one up to infinity.
+
+    Bucket i of scale s holds (base^i, base^(i+1)] with base = 2^(2^-s) (specification, "Metrics Data
+    Model", ExponentialHistogram); negative buckets mirror that. When the scale drops, the new bounds
+    are a subset of the old, so every `le` that remains stays exact. Upstream raises AttributeError
+    on such a point, and with it every scrape fails.
+    """
+
+    def bound(index: int) -> float:
+        try:
+            return math.pow(2.0, index * math.pow(2.0, -point.scale))
+        except OverflowError:
+            return math.inf
+
+    below, above = point.negative, point.positive
+    buckets = [(-bound(below.offset + i), count) for i, count in reversed(list(enumerate(below.bucket_counts)))]
+    buckets.append((0.0, point.zero_count))
+    buckets += [(bound(above.offset + i + 1), count) for i, count in enumerate(above.bucket_counts)]
+    filled = [i for i, (upper, count) in enumerate(buckets) if count and upper < math.inf]
+    kept = buckets[filled[0] : filled[-1] + 1] if filled else []
+    counts = [count for _, count in kept]
+    return tuple(upper for upper, _ in kept), [*counts, point.count - sum(counts)]
+
+
+def _render(group: _Group, store: ExemplarStore) -> Family:
+    family = group.family
+    for labels, series in group.series.items():
+        match family.type:
+            case "counter":
+                exemplars = store.update(family.name, labels, series.exemplars, ())
+                family.add_sample(f"{family.name}_total", dict(labels), series.total, exemplar=exemplars.get(0))
+            case "histogram":
+                _render_histogram(family, labels, series, store)
+            case _:
+                family.add_sample(family.name, dict(labels), series.total)
+    return family
+
+
+def _render_histogram(family: Family, labels: Labels, series: _Series, store: ExemplarStore) -> None:
+    name = family.name
+    exemplars = store.update(name, labels, series.exemplars, series.bounds)
+    # floatToGoString: "1.0" also for an int bound, where upstream writes "1" and breaks the series.
+    bounds = [_le(bound) for bound in (*series.bounds, math.inf)]
+    cumulative = 0
+    for index, (bound, cumulative) in enumerate(zip(bounds, accumulate(series.counts), strict=True)):
+        family.add_sample(f"{name}_bucket", {**dict(labels), "le": bound}, cumulative, exemplar=exemplars.get(index))
+    # OpenMetrics 1.0: with negative buckets a sum may fall, so there must be none, nor a count without it.
+    if not series.bounds or series.bounds[0] >= 0:
+        family.add_sample(f"{name}_count", dict(labels), cumulative)
+        family.add_sample(f"{name}_sum", dict(labels), series.total)
+
+
+def _le(bound: float) -> str:
+    return str(floatToGoString(bound))  # type: ignore[no-untyped-call]
+
+
+def _exemplar(exemplar: Any) -> Exemplar | None:
+    """The SDK's exemplar with its ids as labels; one without a trace points nowhere and is left out."""
+    if not exemplar.trace_id or not exemplar.span_id:
+        return None
+    ids = {"trace_id": f"{exemplar.trace_id:032x}", "span_id": f"{exemplar.span_id:016x}"}
+    return Exemplar(ids, exemplar.value, exemplar.time_unix_nano / 1e9)

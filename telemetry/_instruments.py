@@ -1,0 +1,143 @@
+"""The synchronous instruments of tools and scans, as a few verbs that never raise into what they measure."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING, Concatenate, Final, Literal, ParamSpec, TypeVar
+
+from ._instrumentation import Instrumentation
+from ._names import Attribute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+__all__ = ["TOOL_ERROR_TYPES", "ScanInstruments", "ToolInstruments"]
+
+_log = logging.getLogger(__name__)
+_P = ParamSpec("_P")
+_S = TypeVar("_S")
+
+TOOL_ERROR_TYPES: Final = frozenset(
+    {
+        *("timeout", "not_found", "validation_error", "execution_error", "resource_exhausted"),
+        *("circuit_breaker_open", "cancelled", "unknown"),
+    }
+)
+"""The values that `error.type` takes on tool metrics, besides `none` and `other`."""
+
+_NO_ERROR: Final = "none"
+_OTHER_ERROR: Final = "other"
+
+
+def _never_raises(record: Callable[Concatenate[_S, _P], None]) -> Callable[Concatenate[_S, _P], None]:
+    @functools.wraps(record)
+    def safely(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            record(self, *args, **kwargs)
+        except Exception:  # noqa: BLE001 - telemetry never breaks the operation
+            _log.debug("telemetry: %s was not recorded", record.__qualname__, exc_info=True)
+
+    return safely
+
+
+class ToolInstruments:
+    """The four `mcp.tool.*` metrics: `start` when an execution begins, `finish` when it ends.
+
+    `error_types` bounds the values of `error.type`: any other becomes `other`, so that a text can
+    never make a series.
+
+    >>> tools = ToolInstruments()
+    >>> tools.start("nmap")
+    >>> tools.finish("nmap", "failure", "timeout", seconds=30.0)
+    """
+
+    def __init__(
+        self, instrumentation: Instrumentation | None = None, *, error_types: Collection[str] = TOOL_ERROR_TYPES
+    ) -> None:
+        instrumentation = instrumentation or Instrumentation.from_providers()
+        self._error_types = frozenset(error_types)
+        self._executions = instrumentation.counter("mcp.tool.execution")
+        self._seconds = instrumentation.histogram("mcp.tool.execution.seconds")
+        self._active = instrumentation.up_down_counter("mcp.tool.active")
+        self._errors = instrumentation.counter("mcp.tool.errors")
+
+    @_never_raises
+    def start(self, tool: str) -> None:
+        """An execution of `tool` begins."""
+        self._active.add(1, {Attribute.TOOL: tool})
+
+    @_never_raises
+    def finish(
+        self, tool: str, status: Literal["success", "failure"], error_type: str | None = None, *, seconds: float
+    ) -> None:
+        """The execution ended after `seconds`. A success has no error type; a failure without one has `none`.
+
+        Call it inside the execution's span, so that the exemplars lead to its trace.
+        """
+        self._active.add(-1, {Attribute.TOOL: tool})
+        error = _NO_ERROR if status == "success" or error_type is None else self._bounded(error_type)
+        self._executions.add(1, {Attribute.TOOL: tool, Attribute.STATUS: status, Attribute.ERROR_TYPE: error})
+        self._seconds.record(seconds, {Attribute.TOOL: tool})
+        if status == "failure":
+            self._errors.add(1, {Attribute.TOOL: tool, Attribute.ERROR_TYPE: error})
+
+    def _bounded(self, error_type: str) -> str:
+        return error_type if error_type in self._error_types else _OTHER_ERROR
+
+
+class ScanInstruments:
+    """What scans are measured by, all with the tool's name as attribute; other values come from bounded sets.
+
+    >>> scans = ScanInstruments()
+    >>> scans.queued("nmap", "tool limit")
+    >>> scans.admitted("nmap", "tool limit", waited=0.5)
+    >>> scans.hosts("nmap", "up", 2)
+    >>> scans.ended("nmap", "success", seconds=12.0)
+    """
+
+    def __init__(self, instrumentation: Instrumentation | None = None) -> None:
+        instrumentation = instrumentation or Instrumentation.from_providers()
+        self._duration = instrumentation.histogram("tracefuse.scan.duration")
+        self._hosts = instrumentation.counter("tracefuse.scan.hosts")
+        self._ports = instrumentation.counter("tracefuse.scan.ports")
+        self._changes = instrumentation.counter("tracefuse.scan.changes")
+        self._refusals = instrumentation.counter("tracefuse.policy.refusals")
+        self._queue = instrumentation.up_down_counter("tracefuse.queue.length")
+        self._wait = instrumentation.histogram("tracefuse.queue.wait")
+
+    @_never_raises
+    def ended(self, tool: str, status: str, *, seconds: float) -> None:
+        """An admitted scan ended, `seconds` after it was asked for."""
+        self._duration.record(seconds, {Attribute.TOOL: tool, Attribute.STATUS: status})
+
+    @_never_raises
+    def hosts(self, tool: str, state: str, count: int = 1) -> None:
+        """A scan reported `count` hosts in `state`."""
+        self._hosts.add(count, {Attribute.TOOL: tool, Attribute.STATE: state})
+
+    @_never_raises
+    def ports(self, tool: str, state: str, count: int = 1) -> None:
+        """A scan reported `count` ports in `state`."""
+        self._ports.add(count, {Attribute.TOOL: tool, Attribute.STATE: state})
+
+    @_never_raises
+    def changes(self, tool: str, kind: str, count: int = 1) -> None:
+        """A scan differs from the one before in `count` things of `kind`."""
+        self._changes.add(count, {Attribute.TOOL: tool, Attribute.KIND: kind})
+
+    @_never_raises
+    def refused(self, tool: str, rule: str) -> None:
+        """The policy refused a request by `rule`."""
+        self._refusals.add(1, {Attribute.TOOL: tool, Attribute.RULE: rule})
+
+    @_never_raises
+    def queued(self, tool: str, reason: str) -> None:
+        """A scan waits for a free place because of `reason`."""
+        self._queue.add(1, {Attribute.TOOL: tool, Attribute.REASON: reason})
+
+    @_never_raises
+    def admitted(self, tool: str, reason: str, *, waited: float) -> None:
+        """A scan that was queued for `reason` left the queue after `waited` seconds."""
+        self._queue.add(-1, {Attribute.TOOL: tool, Attribute.REASON: reason})
+        self._wait.record(waited, {Attribute.TOOL: tool, Attribute.REASON: reason})

@@ -4,6 +4,7 @@
   * ToolNotFoundError        the program is missing, too old, or another one under its name
   * ToolTimeoutError         it did not end in time
   * ToolExecutionError       it ran and failed, or could not be started
+* MissingExtraError          a part that is installed as an extra is not there
 * PolicyViolation            the request was refused (in `tracefuse.tools.nmap`); nothing was started
 * CircuitBreakerOpenError    the breaker refused the call (in `tracefuse.resilience`)
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["ToolError", "ToolErrorType", "ToolExecutionError", "ToolNotFoundError", "ToolTimeoutError"]
+__all__ = ["MissingExtraError", "ToolError", "ToolErrorType", "ToolExecutionError", "ToolNotFoundError", "ToolTimeoutError"]
 
 
 class ToolErrorType(StrEnum):
@@ -79,3 +80,19 @@ class ToolExecutionError(ToolError):
     """The program ran and failed, or could not be started."""
 
     error_type = ToolErrorType.EXECUTION_ERROR
+
+
+class MissingExtraError(ImportError):
+    """`feature` needs the optional dependencies of `extra`.
+
+    >>> print(MissingExtraError("tracefuse serve", "serve"))
+    tracefuse serve needs an extra that is not installed: pip install 'tracefuse[serve]'
+    """
+
+    def __init__(self, feature: str, extra: str) -> None:
+        self.feature = feature
+        self.extra = extra
+        super().__init__(feature, extra)
+
+    def __str__(self) -> str:
+        return f"{self.feature} needs an extra that is not installed: pip install 'tracefuse[{self.extra}]'"

@@ -1,0 +1,173 @@
+"""`tracefuse` at the terminal: the commands, their help, and one meaning for each exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from tracefuse.telemetry import package_version
+
+from ._exit import ExitCode, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ._exit import Explained
+
+__all__ = ["cli"]
+
+_EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    the scan failed (nmap missing, failing, or out of time)
+  2    refused by the policy, bad usage, or a bad setting; nothing was started
+  3    the circuit is open after too many failures; try again later
+  130  interrupted; what had been found was printed
+"""
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EXIT_CODES
+)
+@click.version_option(package_version(), prog_name="tracefuse")
+def cli() -> None:
+    """Run nmap as a guarded, fully observable operation.
+
+    Every scan is checked against a policy, goes through retry and a circuit breaker, and is told as
+    one OpenTelemetry trace. Start with `tracefuse demo`.
+
+    \b
+    Examples:
+      tracefuse demo
+      tracefuse scan 127.0.0.1
+      tracefuse scan 192.168.1.0/24 --template discovery --json
+      OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 tracefuse scan 10.0.0.5
+    """
+
+
+@contextmanager
+def _exit_codes(*, as_json: bool = False) -> Iterator[None]:
+    """End the process with the documented code and one clear line, never a traceback, for known errors."""
+    try:
+        yield
+    except Exception as error:
+        explained = explain(error)
+        if explained is None:
+            raise
+        if as_json:
+            click.echo(json.dumps({"error": explained.fields}, indent=2, default=str))
+        click.echo(f"tracefuse: {explained.line}", err=True)
+        raise SystemExit(explained.code) from error
+    except KeyboardInterrupt:
+        click.echo("tracefuse: interrupted", err=True)
+        raise SystemExit(ExitCode.INTERRUPTED) from None
+
+
+# What a command needs is imported inside it: `tracefuse --help` answers without loading the SDK.
+
+
+@cli.command()
+@click.argument("targets", nargs=-1, required=True)
+@click.option("-t", "--template", default="quick", show_default=True, help="Kind of scan; `tracefuse templates` lists them.")
+@click.option("-a", "--args", "extra_args", default="", help="More nmap options in one string: --args '-p 80,443 -sV'.")
+@click.option("-x", "--exclude", multiple=True, help="An address or network to leave out; may be repeated.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for one run of nmap.")
+@click.option("--dry-run", is_flag=True, help="Show what would be run, or why it is refused; start nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON alone on standard output.")
+def scan(
+    targets: tuple[str, ...],
+    template: str,
+    extra_args: str,
+    exclude: tuple[str, ...],
+    timeout: float | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Scan TARGETS: addresses, networks, ranges, or names under an allowed domain.
+
+    By default only loopback, RFC 1918 and unique-local IPv6 addresses may be scanned, at most 1,024 at
+    once, with options that neither read nor write files nor disturb others.
+
+    \b
+    Examples:
+      tracefuse scan 127.0.0.1
+      tracefuse scan 10.0.0.0/24 10.0.1.7 --exclude 10.0.0.1 --template standard
+      tracefuse scan 192.168.1.10-20 --args '-p 22,80,443 --open'
+      tracefuse scan 10.0.0.5 --template thorough --dry-run
+    """
+    with _exit_codes(as_json=as_json):
+        from ._scan_command import run_scan, show_plan  # noqa: PLC0415
+        from .nmap import ScanRequest  # noqa: PLC0415
+
+        request = ScanRequest(
+            targets=targets, template=template, extra_args=extra_args, exclude=exclude, timeout=timeout
+        )
+        act = show_plan if dry_run else run_scan
+        sys.exit(act(request, as_json=as_json))
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+def templates(as_json: bool) -> None:
+    """List the scan templates: what each sends, and roughly how long it takes."""
+    from ._list_command import list_templates  # noqa: PLC0415
+
+    list_templates(as_json=as_json)
+
+
+@cli.command()
+@click.argument("old", type=click.Path(exists=True, dir_okay=False))
+@click.argument("new", type=click.Path(exists=True, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print the changes as JSON.")
+def diff(old: str, new: str, as_json: bool) -> None:
+    """Show what changed from the scan in OLD to the scan in NEW.
+
+    The files hold nmap XML, or JSON from `tracefuse scan --json`. Exit code 1 when something changed.
+
+    \b
+    Example:
+      tracefuse scan 127.0.0.1 --json > monday.json
+      tracefuse scan 127.0.0.1 --json > tuesday.json
+      tracefuse diff monday.json tuesday.json
+    """
+    with _exit_codes(as_json=as_json):
+        from ._diff_command import show_diff  # noqa: PLC0415
+
+        sys.exit(show_diff(old, new, as_json=as_json))
+
+
+@cli.command()
+@click.option("--save-svg", type=click.Path(dir_okay=False, writable=True), help="Also save what was shown as a picture.")
+def demo(save_svg: str | None) -> None:
+    """Watch Tracefuse do its job, on loopback, in under a minute.
+
+    Two small services are started and scanned; one closes, another opens, and the change is shown. A
+    scanner that fails opens the circuit, which refuses calls and then recovers. What is printed after
+    that (the trace, the breaker's history, the metrics) is read back from what was recorded.
+    """
+    with _exit_codes():
+        from ._demo import run_demo  # noqa: PLC0415
+
+        sys.exit(run_demo(save_svg))
+
+
+@cli.command()
+@click.option("--host", help="Address to listen on; loopback only.  [default: 127.0.0.1, or TRACEFUSE_SERVE_HOST]")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port; 0 takes a free one.  [default: 8080, or TRACEFUSE_SERVE_PORT]")
+def serve(host: str | None, port: int | None) -> None:
+    """Run the service: scans over HTTP, and /metrics for Prometheus.
+
+    \b
+    Example:
+      tracefuse serve --port 8080
+      curl -s http://127.0.0.1:8080/metrics
+      curl -s http://127.0.0.1:8080/scans -H 'content-type: application/json' -d '{"targets": ["127.0.0.1"]}'
+    """
+    with _exit_codes():
+        from ._serve_command import run_service  # noqa: PLC0415
+
+        sys.exit(run_service(host, port))

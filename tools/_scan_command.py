@@ -1,0 +1,138 @@
+"""`tracefuse scan`: one scan at the terminal, from the settings to the last flush."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import click
+from opentelemetry import context, propagate
+from rich.console import Console
+
+from tracefuse.telemetry import configure, package_version
+
+from ._app import build
+from ._errors import ToolError
+from ._exit import ExitCode
+from ._live import LiveView
+from ._render import report_table, summary
+from ._result import completed_to_dict, partial_to_dict, plan_to_dict
+from ._settings import load_settings
+from ._tool import Caller, CallerKind
+from .nmap import HostFinished, Report
+
+if TYPE_CHECKING:
+    from tracefuse.telemetry import Telemetry
+
+    from ._app import App, CompletedScan
+    from ._settings import Settings
+    from .nmap import Host, ScanEvent, ScanRequest
+
+__all__ = ["run_scan", "show_plan"]
+
+
+def show_plan(request: ScanRequest, *, as_json: bool) -> ExitCode:
+    """Print what would be run; start nothing. Raises what a refused request raises."""
+    plan = build(load_settings()).tool.plan(request)
+    if as_json:
+        click.echo(json.dumps(plan_to_dict(plan), indent=2))
+        return ExitCode.DONE
+    click.echo(f"nmap {' '.join(plan.argv)}")
+    click.echo(f"{plan.address_count:,} address{'es' if plan.address_count != 1 else ''}; nothing was started")
+    for note in plan.notes:
+        click.echo(f"note: {note}")
+    return ExitCode.DONE
+
+
+def run_scan(request: ScanRequest, *, as_json: bool) -> ExitCode:
+    """Run one scan, print its result, and flush telemetry. Raises what `Runner.run` raises."""
+    settings = load_settings()
+    telemetry = configure()
+    try:
+        app = build(settings, instrumentation=telemetry.instrumentation)
+        return asyncio.run(_scan(app, telemetry, request, as_json=as_json))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    finally:
+        close(telemetry, settings)
+
+
+def close(telemetry: Telemetry, settings: Settings) -> None:
+    """Flush and shut telemetry down within the deadline; one line on standard error when something was lost."""
+    report = telemetry.shutdown(settings.telemetry.shutdown_deadline)
+    if report.lost:
+        click.echo(f"tracefuse: {report}", err=True)
+
+
+async def _scan(app: App, telemetry: Telemetry, request: ScanRequest, *, as_json: bool) -> ExitCode:
+    _cancel_on_sigterm()
+    # A shell or CI job that has a trace passes it on in the environment (OpenTelemetry, "Environment
+    # Variables as Context Propagation Carriers").
+    context.attach(propagate.extract({name.lower(): value for name, value in os.environ.items()}))
+    hosts: list[Host] = []
+    with LiveView(Console(stderr=True), f"nmap, {request.template or 'own options'}") as live:
+
+        def on_event(event: ScanEvent) -> None:
+            live.event(event)
+            if isinstance(event, HostFinished):
+                hosts.append(event.host)
+
+        try:
+            done = await app.scan(request, caller=_caller(), on_event=on_event)
+        except asyncio.CancelledError:
+            live.stop()
+            _print_partial(Report(hosts=tuple(hosts), complete=False, incomplete_reason="interrupted"), as_json=as_json)
+            raise
+        except ToolError as error:
+            live.stop()
+            if isinstance(error.result, Report) and error.result.hosts:
+                _print_partial(error.result, as_json=False)
+            raise
+    if as_json:
+        click.echo(json.dumps(completed_to_dict(done), indent=2))
+    else:
+        _print_completed(done, telemetry, app.settings)
+    return ExitCode.DONE
+
+
+def _cancel_on_sigterm() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
+def _caller() -> Caller:
+    return Caller(CallerKind.CLI, f"tracefuse/{package_version()}")
+
+
+def _print_completed(done: CompletedScan, telemetry: Telemetry, settings: Settings) -> None:
+    console = Console()
+    console.print(report_table(done.result))
+    console.print()
+    attempts = f", {done.attempts} attempts" if done.attempts > 1 else ""
+    console.print(f"{summary(done.result)} in {done.duration:.2f} s{attempts}", highlight=False)
+    for note in done.plan.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    if done.trace_id is not None:
+        console.print(f"trace {done.trace_id}", highlight=False)
+        console.print(_where_to_look(done.trace_id, telemetry, settings), style="dim", highlight=False, markup=False)
+
+
+def _where_to_look(trace_id: str, telemetry: Telemetry, settings: Settings) -> str:
+    if settings.telemetry.trace_url:
+        return settings.telemetry.trace_url.replace("{trace_id}", trace_id)
+    if (otlp := telemetry.config.traces.otlp) is not None:
+        return f"sent to {otlp.endpoint}; find it by this id, or set TRACEFUSE_TELEMETRY_TRACE_URL to get a link here"
+    return "kept to itself: set OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 to send it to a collector"
+
+
+def _print_partial(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(partial_to_dict(report), indent=2))
+        return
+    console = Console()
+    console.print(report_table(report))
+    console.print(summary(report), highlight=False)

@@ -1,0 +1,108 @@
+"""What a tool is: pure functions from a request to a command, and from output to a result.
+
+Everything with an effect (spawning, time, retries, telemetry) is the `Runner`'s, once for all tools.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from opentelemetry.util.types import AttributeValue
+
+    from ._errors import ToolError
+    from ._process import Command, Exit
+
+__all__ = ["Caller", "CallerKind", "Collector", "Observer", "Tool"]
+
+RequestT = TypeVar("RequestT", contravariant=True)
+PlanT = TypeVar("PlanT")
+PlanT_contra = TypeVar("PlanT_contra", contravariant=True)
+EventT = TypeVar("EventT")
+EventT_co = TypeVar("EventT_co", covariant=True)
+EventT_contra = TypeVar("EventT_contra", contravariant=True)
+ResultT = TypeVar("ResultT")
+ResultT_co = TypeVar("ResultT_co", covariant=True)
+ResultT_contra = TypeVar("ResultT_contra", contravariant=True)
+
+
+class CallerKind(StrEnum):
+    """Through which face a request came in."""
+
+    PYTHON = "python"
+    CLI = "cli"
+    HTTP = "http"
+    MCP = "mcp"
+    SCHEDULE = "schedule"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the face, the client's name and version, and the user when authenticated."""
+
+    kind: CallerKind = CallerKind.PYTHON
+    name: str | None = None
+    user: str | None = None
+
+
+class Collector(Protocol[EventT_co, ResultT_co]):
+    """Reads a tool's output as it comes."""
+
+    def feed(self, data: bytes) -> list[EventT_co]:
+        """Take a piece of output; return what it completed, in order.
+
+        Raises:
+            ToolError: the output is not what the tool writes.
+        """
+        ...
+
+    def close(self, reason: str | None = None) -> ResultT_co:
+        """The result of everything fed so far; `reason` says why it ended early, if it did."""
+        ...
+
+
+class Observer(Protocol[EventT_contra, ResultT_contra]):
+    """Tells the events and the result of one scan in spans, log records and metrics."""
+
+    def event(self, event: EventT_contra) -> None:
+        """Something happened in the tool."""
+        ...
+
+    def ended(self) -> None:
+        """The process is gone: close what is still open."""
+        ...
+
+    def result(self, result: ResultT_contra) -> dict[str, AttributeValue]:
+        """Count what was found; return attributes for the scan's span."""
+        ...
+
+
+class Tool(Protocol[RequestT, PlanT, EventT, ResultT]):
+    """A network tool as values: no clock, no process, no I/O."""
+
+    @property
+    def name(self) -> str:
+        """Its name: a metric attribute and the name of its breaker."""
+        ...
+
+    def plan(self, request: RequestT) -> PlanT:
+        """Check `request` against the policy and decide what to run. Raises a policy violation."""
+        ...
+
+    def describe(self, plan: PlanT) -> dict[str, AttributeValue]:
+        """Attributes of the plan for the scan's span; never a target."""
+        ...
+
+    def command(self, plan: PlanT, executable: str, workdir: str) -> Command:
+        """The command of `plan`: `executable`, to be run in the empty folder `workdir`."""
+        ...
+
+    def collector(self) -> Collector[EventT, ResultT]:
+        """A fresh reader for one run."""
+        ...
+
+    def judge(self, exit: Exit, result: ResultT) -> ToolError | None:
+        """Whether a run that ended by itself has failed, and how."""
+        ...

@@ -1,1 +1,72 @@
 """Circuit breaking, retries and the pipeline that joins them."""
+
+from __future__ import annotations
+
+from ._breaker import CircuitBreaker
+from ._coerce import ConfigAdjustedWarning
+from ._compat import (
+    CB_CALLS_COUNTER,
+    CB_STATE_GAUGE,
+    CB_STATE_TRANSITIONS,
+    METRICS_AVAILABLE,
+    CircuitBreakerContext,
+)
+from ._config import BreakerConfig, BreakerOptions
+from ._core import TRANSITIONS
+from ._errors import (
+    BulkheadFullError,
+    CircuitBreakerOpenError,
+    InvalidConfigError,
+    PipelineTimeoutError,
+    ResilienceError,
+)
+from ._events import (
+    BreakerEvent,
+    BreakerMode,
+    CallFinished,
+    CallRejected,
+    CircuitBreakerState,
+    Listener,
+    ModeChanged,
+    Outcome,
+    Reason,
+    Transition,
+)
+from ._permit import CallPermit
+from ._pipeline import Pipeline
+from ._retry import RetryPolicy
+from ._stats import CircuitBreakerStats, StateTransition, StateTransitionCallback
+
+__all__ = [
+    "CB_CALLS_COUNTER",
+    "CB_STATE_GAUGE",
+    "CB_STATE_TRANSITIONS",
+    "METRICS_AVAILABLE",
+    "TRANSITIONS",
+    "BreakerConfig",
+    "BreakerEvent",
+    "BreakerMode",
+    "BreakerOptions",
+    "BulkheadFullError",
+    "CallFinished",
+    "CallPermit",
+    "CallRejected",
+    "CircuitBreaker",
+    "CircuitBreakerContext",
+    "CircuitBreakerOpenError",
+    "CircuitBreakerState",
+    "CircuitBreakerStats",
+    "ConfigAdjustedWarning",
+    "InvalidConfigError",
+    "Listener",
+    "ModeChanged",
+    "Outcome",
+    "Pipeline",
+    "PipelineTimeoutError",
+    "Reason",
+    "ResilienceError",
+    "RetryPolicy",
+    "StateTransition",
+    "StateTransitionCallback",
+    "Transition",
+]

@@ -1,0 +1,81 @@
+"""Errors of this package.
+
+* ResilienceError
+  * CircuitBreakerOpenError: the breaker refused the call
+  * BulkheadFullError: the pipeline's bulkhead had no free place
+  * PipelineTimeoutError (also TimeoutError): a deadline of the pipeline passed
+  * InvalidConfigError (also ValueError): a setting outside its range
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BulkheadFullError",
+    "CircuitBreakerOpenError",
+    "InvalidConfigError",
+    "PipelineTimeoutError",
+    "ResilienceError",
+]
+
+
+class ResilienceError(Exception):
+    """Base of all errors raised by this package."""
+
+
+class CircuitBreakerOpenError(ResilienceError):
+    """The circuit breaker refused the call; the protected function was not called.
+
+    `retry_after` is in seconds, or None when no time can be told (an isolated breaker).
+
+    >>> str(CircuitBreakerOpenError("Circuit breaker is open for db", 6.0, "db"))
+    'Circuit breaker is open for db'
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None, breaker_name: str | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.breaker_name = breaker_name
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.retry_after, self.breaker_name)
+
+
+class BulkheadFullError(ResilienceError):
+    """Every place in the pipeline's bulkhead was taken; the function was not called.
+
+    `limit` is the number of places.
+    """
+
+    def __init__(self, name: str, limit: int) -> None:
+        super().__init__(name, limit)
+        self.name = name
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"all {self.limit} places of {self.name!r} are taken: wait for one to become free, or raise the limit"
+
+
+class PipelineTimeoutError(ResilienceError, TimeoutError):
+    """A deadline of a pipeline passed. `scope` is "total" or "attempt", `limit` its seconds."""
+
+    def __init__(self, name: str, scope: str, limit: float) -> None:
+        super().__init__(name, scope, limit)
+        self.name = name
+        self.scope = scope
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.name!r} did not finish within its {self.scope} timeout of {self.limit:g} s"
+
+
+class InvalidConfigError(ResilienceError, ValueError):
+    """A setting was refused: `field`, the `value` given, and what was `expected`."""
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        super().__init__(field, value, expected)
+        self.field = field
+        self.value = value
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return f"{self.field} is {self.value!r}, expected {self.expected}"

@@ -1,0 +1,382 @@
+"""The shell round the state machine: clock, lock, counts, listeners and telemetry for one breaker.
+
+The lock guards arithmetic only: it is never held across a call, an await or a listener, so one
+breaker serves any number of threads and event loops. It is reentrant because the end of an abandoned
+call can come from the garbage collector or a signal handler, in the middle of that arithmetic and
+on the same thread.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import random as random_module
+import threading
+import time
+from typing import TYPE_CHECKING, cast
+
+from ._classify import classify, classify_result, wait_hint
+from ._core import BreakerCore
+from ._errors import CircuitBreakerOpenError
+from ._events import BreakerMode, CallFinished, CallRejected, CircuitBreakerState, ModeChanged, Outcome, Transition
+from ._fork import hold_at_fork
+from ._notify import Notifier
+from ._otel import telemetry_for
+from ._tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from tracefuse.telemetry import Instrumentation
+
+    from ._config import BreakerConfig
+    from ._core import Permit
+    from ._events import BreakerEvent, Listener
+
+__all__ = ["BreakerShell"]
+
+_log = logging.getLogger("tracefuse.resilience")
+SUCCESS = Outcome.SUCCESS
+
+
+class BreakerShell:
+    """One breaker, spoken to in permits. `CircuitBreaker` adds the forms of a call.
+
+    `clock` must be monotonic; `wall_clock` is for what is shown and stored; `random` gives numbers
+    from 0 to 1 for the jitter.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_admissions",
+        "_admissions_read",
+        "_clock",
+        "_core",
+        "_first_rejection_of",
+        "_listeners",
+        "_lock",
+        "_measures",
+        "_name",
+        "_notifier",
+        "_random",
+        "_tally",
+        "_telemetry",
+        "_wall_clock",
+        "_watched",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        config: BreakerConfig,
+        *,
+        listeners: Iterable[Listener] = (),
+        instrumentation: Instrumentation | None = None,
+        measure_duration: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,  # noqa: TID251 - shown and stored only
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
+        self._name = name
+        self._core = BreakerCore(config)
+        self._tally = Tally()
+        self._lock = threading.RLock()
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._random = random
+        self._listeners = tuple(listeners)
+        self._measures = measure_duration
+        self._watched = measure_duration or bool(self._listeners)
+        self._notifier: Notifier | None = None
+        self._first_rejection_of = -1
+        # next() on this counter is one atomic step, so admitting needs no lock while the circuit is
+        # closed; each reading takes a number, too, and is deducted.
+        self._admissions = itertools.count()
+        self._admissions_read = 0
+        self._draw_jitter()
+        self._telemetry = telemetry_for(instrumentation)
+        self._telemetry.watch(self)
+        hold_at_fork(self)
+
+    def __repr__(self) -> str:
+        mode = "" if self.mode is BreakerMode.NORMAL else f" {self.mode}"
+        return f"<{type(self).__name__} {self._name!r} {self.state.name}{mode}>"
+
+    @property
+    def name(self) -> str:
+        """The name in metrics, events and errors."""
+        return self._name
+
+    @property
+    def state(self) -> CircuitBreakerState:
+        """The state as of the last call: an open breaker becomes half-open when it is next asked."""
+        return self._core.state
+
+    @property
+    def mode(self) -> BreakerMode:
+        """What the operator asked for."""
+        return self._core.mode
+
+    @property
+    def config(self) -> BreakerConfig:
+        """The settings in force."""
+        return self._core.config
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until asking makes sense again: 0 while calls are let through, None while isolated."""
+        with self._lock:
+            return self._core.retry_after(self._clock())
+
+    def call_counts(self) -> Mapping[str, int]:
+        """Ended and rejected calls by result, as the metric `circuit_breaker.calls` reports them."""
+        tally = self._tally
+        return {
+            "success": tally.successful,
+            "failure": tally.failed,
+            "rejected": tally.rejected,
+            "unexpected_failure": tally.unexpected,
+            "ignored": tally.ignored,
+        }
+
+    # the operator's switches
+
+    def isolate(self) -> None:
+        """Refuse every call until `release()`."""
+        self._switch(BreakerMode.ISOLATED)
+
+    def disable(self) -> None:
+        """Let every call through and only count, until `release()`."""
+        self._switch(BreakerMode.DISABLED)
+
+    def shadow(self) -> None:
+        """Decide as ever, but let through what would be refused, until `release()`."""
+        self._switch(BreakerMode.SHADOW)
+
+    def release(self) -> None:
+        """Go back to normal; the state is what it was."""
+        self._switch(BreakerMode.NORMAL)
+
+    def reconfigure(self, config: BreakerConfig) -> None:
+        """Go on under `config`, keeping state, streaks and counts."""
+        with self._lock:
+            self._core.reconfigure(config, self._clock())
+
+    def add_listener(self, listener: Listener) -> None:
+        """Tell `listener` of everything from now on."""
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+            self._watched = True
+
+    def remove_listener(self, listener: Listener) -> None:
+        """Stop telling `listener`. Raises ValueError when it was never added."""
+        with self._lock:
+            listeners = list(self._listeners)
+            listeners.remove(listener)
+            self._listeners = tuple(listeners)
+            self._watched = self._measures or bool(listeners)
+
+    # asking and settling
+
+    def _admit(self) -> Permit:
+        """Ask the state machine for a permit; the way of every call that finds no standing one."""
+        with self._lock:
+            now = self._clock()
+            core = self._core
+            permit, transition = core.admit(now)
+            if transition is not None:
+                self._took_place(transition)
+            rejected = self._refused(now) if permit is None else None
+        if transition is not None:
+            self._announce()
+        if rejected is not None:
+            raise self._rejection(rejected)
+        return cast("Permit", permit)
+
+    def _refused(self, now: float) -> CallRejected:
+        """Count a refusal; under the lock."""
+        core = self._core
+        self._tally.rejected += 1
+        first = self._first_rejection_of != core.generation
+        self._first_rejection_of = core.generation
+        retry_after = core.retry_after(now)
+        if retry_after is not None:
+            # Up, to a hundredth: whoever waits this long is not refused for a rounding error.
+            retry_after = math.ceil(retry_after * 100 - 1e-6) / 100
+        return CallRejected(core.state, core.mode, retry_after, first)
+
+    def _rejection(self, event: CallRejected) -> CircuitBreakerOpenError:
+        self._telemetry.rejected(self._name, event)
+        if self._listeners:
+            self._tell(event)
+        if event.mode is BreakerMode.ISOLATED:
+            message = f"Circuit breaker is isolated for {self._name}"
+        elif event.state is CircuitBreakerState.HALF_OPEN:
+            message = f"Circuit breaker is testing recovery for {self._name}"
+        else:
+            message = f"Circuit breaker is open for {self._name}"
+        return CircuitBreakerOpenError(message, event.retry_after, self._name)
+
+    def _succeeded(self, permit: Permit, began: float, result: object = None) -> bool:
+        """Settle a call that returned; says whether the state changed."""
+        core = self._core
+        if core.config.failed_result is not None:
+            outcome = classify_result(core.config, result)
+            if outcome is not SUCCESS:
+                return self._settle(permit, outcome, began, self._clock())
+        now = self._clock()
+        elapsed = now - began
+        tally = self._tally
+        with self._lock:
+            tally.successful += 1
+            tally.latency += elapsed
+            tally.last_success = now
+            transition = core.settle(permit, SUCCESS, now, elapsed)
+            if transition is not None:
+                self._took_place(transition)
+        if transition is not None or self._watched:
+            self._after_call(SUCCESS, elapsed, None)
+        return transition is not None
+
+    def _failed(self, permit: Permit, began: float, error: BaseException) -> bool:
+        """Settle a call that raised; says whether the state changed."""
+        now = self._clock()
+        outcome = classify(self._core.config, error, now - began)
+        if outcome is Outcome.UNEXPECTED:
+            _log.warning("circuit_breaker.unexpected_error name=%s error_type=%s", self._name, type(error).__name__)
+        return self._settle(permit, outcome, began, now, error)
+
+    def _settle(
+        self, permit: Permit, outcome: Outcome, began: float, now: float, error: BaseException | None = None
+    ) -> bool:
+        elapsed = now - began
+        hint = wait_hint(error) if error is not None else 0.0
+        with self._lock:
+            self._tally.add(outcome, now, elapsed)
+            if error is not None and outcome is not Outcome.IGNORED:
+                self._tally.note_error(error, now, elapsed)
+            transition = self._core.settle(permit, outcome, now, elapsed, hint)
+            if transition is not None:
+                self._took_place(transition)
+        if transition is not None or self._watched:
+            self._after_call(outcome, elapsed, error)
+        return transition is not None
+
+    def _report(self, outcome: Outcome, error: BaseException | None = None) -> bool:
+        """Count a call that was made elsewhere, without a permit."""
+        hint = wait_hint(error) if error is not None else 0.0
+        with self._lock:
+            now = self._clock()
+            next(self._admissions)
+            self._tally.add(outcome, now, 0.0)
+            if error is not None:
+                self._tally.note_error(error, now, 0.0)
+            transition = self._core.report(outcome, now, hint)
+            if transition is not None:
+                self._took_place(transition)
+        if transition is not None or self._watched:
+            self._after_call(outcome, 0.0, error)
+        return transition is not None
+
+    def _force(self, move: Callable[[BreakerCore, float], Transition | None]) -> bool:
+        """Change the state by hand; says whether it changed."""
+        with self._lock:
+            transition = move(self._core, self._clock())
+            if transition is not None:
+                self._took_place(transition)
+        self._announce()
+        return transition is not None
+
+    def _switch(self, mode: BreakerMode) -> None:
+        with self._lock:
+            old = self._core.set_mode(mode)
+            self._first_rejection_of = -1
+            event = ModeChanged(old, mode, self._clock())
+        if old is not mode:
+            _log.info("circuit_breaker.mode name=%s old=%s new=%s", self._name, old, mode)
+            if self._listeners:
+                self._tell(event)
+
+    # telling
+
+    def _took_place(self, transition: Transition) -> None:
+        """Note a change of state; under the lock, so that history and listeners see the true order."""
+        self._tally.note_change(transition, self._wall_clock())
+        if transition.to_state is CircuitBreakerState.OPEN:
+            self._draw_jitter()
+        self._queue().push((self._on_transition, *self._listeners), transition)
+
+    def _draw_jitter(self) -> None:
+        # Drawn ahead, one factor for each opening, so that the state machine takes it as a value.
+        self._core.jitter = 1.0 + self._core.config.jitter * (2.0 * self._random() - 1.0)
+
+    def _on_transition(self, name: str, event: BreakerEvent) -> None:
+        if isinstance(event, Transition):
+            log_transition(name, event)
+            self._telemetry.transition(name, event)
+
+    def _after_call(self, outcome: Outcome, elapsed: float, error: BaseException | None) -> None:
+        if self._measures:
+            self._telemetry.duration(self._name, outcome.value, elapsed)
+        if self._listeners:
+            self._tell(CallFinished(outcome, elapsed, error))
+        else:
+            self._announce()
+
+    def _tell(self, event: BreakerEvent) -> None:
+        with self._lock:
+            self._queue().push(self._listeners, event)
+        self._announce()
+
+    def _queue(self) -> Notifier:
+        if self._notifier is None:
+            self._notifier = Notifier(self._name)
+        return self._notifier
+
+    def _announce(self) -> None:
+        if self._notifier is not None:
+            self._notifier.drain()
+
+    async def _heard(self) -> None:
+        """Let the asynchronous listeners of what just happened finish."""
+        if self._notifier is not None and self._notifier.tasks:
+            await self._notifier.settled()
+
+    def _forget(self) -> None:
+        """Start from nothing; the caller holds the lock."""
+        self._core = BreakerCore(self._core.config)
+        self._draw_jitter()
+        self._tally = Tally()
+        self._admissions = itertools.count()
+        self._admissions_read = 0
+        self._first_rejection_of = -1
+
+    def _after_fork_in_child(self) -> None:
+        self._draw_jitter()
+        if self._notifier is not None:
+            self._notifier.after_fork_in_child()
+
+    def _admitted(self) -> int:
+        """How many calls were ever admitted."""
+        with self._lock:
+            read = self._admissions_read
+            self._admissions_read += 1
+            return next(self._admissions) - read
+
+
+def log_transition(name: str, event: Transition) -> None:
+    """Log a change of state under the known event names."""
+    match event.to_state, event.reason.value:
+        case _, ("forced_open" | "forced_close") as reason:
+            _log.warning("circuit_breaker.%s name=%s", reason.replace("forced", "force"), name)
+        case CircuitBreakerState.OPEN, reason:
+            word = "reopened" if event.from_state is CircuitBreakerState.HALF_OPEN else "open"
+            _log.warning(
+                "circuit_breaker.%s name=%s reason=%s failures=%d retry_after=%.2f",
+                *(word, name, reason, event.failure_count, event.retry_after or 0.0),
+            )
+        case CircuitBreakerState.HALF_OPEN, _:
+            _log.info("circuit_breaker.half_open name=%s", name)
+        case _:
+            _log.info("circuit_breaker.closed name=%s", name)

@@ -7,7 +7,7 @@ A missing or impossible *measurement* is None. A missing or impossible *identity
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from ._host import (
     Address,
@@ -36,14 +36,27 @@ from ._report import RunStats, ScanInfo, Target
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-__all__ = ["HOST_PARTS", "epoch", "host", "integer", "port", "real", "run_stats", "scan_info", "scripts", "target", "text"]
+__all__ = [
+    "HOST_PARTS",
+    "epoch",
+    "host",
+    "integer",
+    "port",
+    "real",
+    "run_stats",
+    "scan_info",
+    "scripts",
+    "target",
+    "text",
+]
 
-HOST_PARTS: Final = frozenset(
+_RARE_PARTS: Final = frozenset(
     {
-        *("status", "address", "hostnames", "smurf", "ports", "os", "distance", "uptime", "tcpsequence"),
-        *("ipidsequence", "tcptssequence", "hostscript", "trace", "times"),
+        *("hostscript", "os", "trace", "distance", "uptime", "smurf"),
+        *("tcpsequence", "ipidsequence", "tcptssequence"),
     }
 )
+HOST_PARTS: Final = frozenset({"status", "address", "hostnames", "ports", "times"}) | _RARE_PARTS
 """The children of a host that are understood."""
 
 MAX_TABLE_DEPTH: Final = 64
@@ -98,7 +111,7 @@ def port_number(value: str) -> int:
     """
     number = integer(value)
     if number is None or number > 65535:
-        raise MalformedXmlError(f"port number {value[:32]!r} is not between 0 and 65535, as in portid=\"443\"")
+        raise MalformedXmlError(f'port number {value[:32]!r} is not between 0 and 65535, as in portid="443"')
     return number
 
 
@@ -239,45 +252,74 @@ def _sequence(element: Element | None, kind: str) -> Sequence | None:
     return Sequence(text(element.get(kind, "")), element.get("values"), integer(element.get("index")))
 
 
+def _address(element: Element) -> Address:
+    get = element.get
+    return Address(get("addr", ""), get("addrtype", "ipv4"), _optional(get("vendor")))
+
+
+def _hostname(element: Element) -> Hostname:
+    return Hostname(text(element.get("name", "")), element.get("type"))
+
+
+class _Rare(TypedDict, total=False):
+    scripts: tuple[Script, ...]
+    os: Os | None
+    trace: Trace | None
+    distance: int | None
+    uptime: Uptime | None
+    tcp_sequence: Sequence | None
+    ip_id_sequence: Sequence | None
+    tcp_ts_sequence: Sequence | None
+    smurf_responses: int | None
+
+
+def _rare(parts: dict[str, Element]) -> _Rare:
+    """Read what most hosts do not have."""
+    part = parts.get
+    os, trace, uptime, found = part("os"), part("trace"), part("uptime"), part("hostscript")
+    distance, smurf = part("distance"), part("smurf")
+    return {
+        "scripts": () if found is None else scripts(found),
+        "os": None if os is None else _os(os),
+        "trace": None if trace is None else _trace(trace),
+        "distance": None if distance is None else integer(distance.get("value")),
+        "uptime": None if uptime is None else Uptime(integer(uptime.get("seconds")) or 0, uptime.get("lastboot")),
+        "tcp_sequence": _sequence(part("tcpsequence"), "difficulty"),
+        "ip_id_sequence": _sequence(part("ipidsequence"), "class"),
+        "tcp_ts_sequence": _sequence(part("tcptssequence"), "class"),
+        "smurf_responses": None if smurf is None else integer(smurf.get("responses")),
+    }
+
+
+def _state_by_ports(ports: tuple[Port, ...]) -> str:
+    return "up" if any(port.state in ("open", "closed") for port in ports) else "unknown"
+
+
 def host(element: Element, ports: tuple[Port, ...] = ()) -> Host:
     """Read a host, or a hint of one; its ports come ready.
 
     A host without a status (masscan writes none) is up when one of its ports answered.
     """
-    find = element.find
-    status, names = find("status"), find("hostnames")
-    os, trace, times, uptime = find("os"), find("trace"), find("times"), find("uptime")
-    extra = element.iterfind("ports/extraports")
-    distance, smurf, host_scripts = find("distance"), find("smurf"), find("hostscript")
-    seen = {} if status is None else status.attrib
-    answered = any(port.state in ("open", "closed") for port in ports)
+    addresses = [_address(child) for child in element if child.tag == "address"]
+    parts = {child.tag: child for child in element}
+    part = parts.get
+    status, names, listed, times = part("status"), part("hostnames"), part("ports"), part("times")
+    get, seen = element.get, {} if status is None else status.attrib
+    rare: _Rare = {} if _RARE_PARTS.isdisjoint(parts) else _rare(parts)
     return Host(
-        seen.get("state") or ("up" if answered else "unknown"),
-        tuple(
-            Address(part.get("addr", ""), part.get("addrtype", "ipv4"), _optional(part.get("vendor")))
-            for part in element.iterfind("address")
-        ),
-        ()
-        if names is None
-        else tuple(Hostname(text(part.get("name", "")), part.get("type")) for part in names.iterfind("hostname")),
+        seen.get("state") or _state_by_ports(ports),
+        tuple(addresses),
+        tuple(map(_hostname, names)) if names is not None and len(names) else (),
         ports,
-        tuple(map(_extra_ports, extra)),
-        () if host_scripts is None else scripts(host_scripts),
-        None if os is None else _os(os),
-        None if trace is None else _trace(trace),
-        seen.get("reason"),
-        integer(seen.get("reason_ttl")),
-        epoch(element.get("starttime")),
-        epoch(element.get("endtime")),
-        element.get("timedout") == "true",
-        _optional(element.get("comment")),
-        None if times is None else _times(times),
-        None if distance is None else integer(distance.get("value")),
-        None if uptime is None else Uptime(integer(uptime.get("seconds")) or 0, uptime.get("lastboot")),
-        _sequence(find("tcpsequence"), "difficulty"),
-        _sequence(find("ipidsequence"), "class"),
-        _sequence(find("tcptssequence"), "class"),
-        None if smurf is None else integer(smurf.get("responses")),
+        () if listed is None else tuple(map(_extra_ports, listed.iterfind("extraports"))),
+        reason=seen.get("reason"),
+        reason_ttl=integer(seen.get("reason_ttl")),
+        started=epoch(get("starttime")),
+        ended=epoch(get("endtime")),
+        timed_out=get("timedout") == "true",
+        comment=_optional(get("comment")),
+        times=None if times is None else _times(times),
+        **rare,
     )
 
 

@@ -1,4 +1,4 @@
-"""What was found on one host, as frozen values: `Host` › `Port` › `Service`, `Script`.
+"""What was found on one host, as frozen values: `Host` with `Port`s, `Service`s, `Script`s.
 
 The fields are those of nmap's own document type (`nmap.dtd`, XML output version 1.05). Points in
 time are float seconds since the epoch (UTC), durations are float seconds, and what a scanner did

@@ -45,7 +45,7 @@ def repair(data: bytes) -> bytes:
     >>> repair(b"ht&#x1b;tp &#9;&#xa;")
     b'ht\\\\x1Btp &#9;&#xa;'
     """
-    return _FORBIDDEN.sub(_as_text, data) if b"&#" in data else data
+    return _FORBIDDEN.sub(_as_text, data) if b"&" in data else data
 
 
 class Intake:
@@ -113,7 +113,7 @@ class Intake:
         return self._give(len(self._held))
 
     def _give(self, count: int) -> bytes:
-        given = bytes(self._held[:count])
+        given = bytes(memoryview(self._held)[:count])
         del self._held[:count]
         self._ripe = False
         return repair(given)

@@ -22,6 +22,7 @@ from ._ports_seen import PortsSeen
 from ._scan_log import ScanLog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from xml.etree.ElementTree import Element
 
     from ._host import Port
@@ -39,6 +40,7 @@ _RECORDS: Final = frozenset(
 )
 """The children of the root that are understood."""
 _TAG: Final = re.compile(rb"""<[^>"']*(?:"[^"]*"[^>"']*|'[^']*'[^>"']*)*>""")
+_PORT_TAG_SIZE: Final = len(b"</port>")
 _NOT_PLAIN: Final = re.compile(rb"<[!?]")
 _MEANT: Final = {
     "bytes": "bytes in all",
@@ -69,6 +71,7 @@ class EventParser:
         self._intake = Intake()
         self._log = ScanLog()
         self._known = PortsSeen()
+        self._seen = self._known.whole.get
         self._error: ParseError | None = None
         self._size = 0
         self._window = b""  # what was parsed and belongs to no finished record yet
@@ -83,7 +86,7 @@ class EventParser:
         self._elements = ElementStream(encoding)
         self._checker = checker = expat_parser(encoding)
         checker.StartElementHandler = self._root_begun
-        checker.EndElementHandler = self._ended
+        checker.EndElementHandler = self._on_end()
         checker.EntityDeclHandler = _refuse_declaration
         checker.SkippedEntityHandler = _refuse_use
 
@@ -181,33 +184,33 @@ class EventParser:
         self._log.begin(attributes)
         self._checker.StartElementHandler = None
 
-    def _ended(self, name: str) -> None:
-        if name == "port":
-            raw = self._piece()
-            port = self._known.whole.get(raw) if self._in_ports else None
-            if port is None:
-                port = self._new_port(raw)
-            if port is not None:
-                self._ports.append(port)
-        elif name in _RECORDS:
-            self._record(self._piece())
-        elif name == "ports":
-            self._in_ports = False
-        elif name == _ROOT:
-            self._root_ended(self._piece())
+    def _on_end(self) -> Callable[[str], None]:
+        actions = dict.fromkeys(_RECORDS, self._record_ended)
+        actions |= {"port": self._port_ended, "ports": self._ports_ended, _ROOT: self._root_ended}
+        find = actions.get
+
+        def ended(name: str) -> None:
+            action = find(name)
+            if action is not None:
+                action()
+
+        return ended
+
+    def _port_ended(self) -> None:
+        raw = self._piece()
+        port = self._seen(raw) if self._in_ports else None
+        if port is None:
+            port = self._new_port(raw)
+        if port is not None:
+            self._ports.append(port)
+
+    def _ports_ended(self) -> None:
+        self._in_ports = False
 
     def _piece(self) -> bytes:
         """Cut off what came since the last record, up to the end of the tag that expat is at."""
-        if self._closed:
-            raise MalformedXmlError(f"<{_ROOT}> inside of <{_ROOT}>")
-        window = self._window
-        at = self._checker.CurrentByteIndex - self._base
-        if window.startswith(b"</", at):
-            end = window.index(b">", at) + 1
-        else:
-            tag = _TAG.match(window, at)
-            assert tag is not None, "expat has accepted this tag"
-            end = tag.end()
+        window, at = self._window, self._checker.CurrentByteIndex - self._base
+        end = at + _PORT_TAG_SIZE if window.startswith(b"</port>", at) else _tag_end(window, at)
         piece = window[self._cut : end]
         self._cut = end
         return piece
@@ -237,8 +240,8 @@ class EventParser:
         host = _last(self._elements.root, "host")
         return None if host is None else _last(host, "ports")
 
-    def _record(self, raw: bytes) -> None:
-        self._pass_on(raw)
+    def _record_ended(self) -> None:
+        self._pass_on(self._piece())
         self._in_ports = False
         root = self._elements.root
         record = self._elements.completed_in(root)
@@ -249,15 +252,21 @@ class EventParser:
         self._log.note_unknown(root, _RECORDS)
         root.clear()
 
-    def _root_ended(self, raw: bytes) -> None:
-        self._pass_on(raw)
+    def _root_ended(self) -> None:
+        self._pass_on(self._piece())
         self._log.note_unknown(self._elements.root, _RECORDS)
         self._closed = True
+        self._checker.EndElementHandler = _refuse_more
 
     def _pass_on(self, raw: bytes) -> None:
         if raw.count(b"<") > 2 * self._limits.elements:
             raise _beyond("elements", self._limits.elements)
         self._elements.feed(raw)
+
+
+def _tag_end(window: bytes, at: int) -> int:
+    tag = _TAG.match(window, at)
+    return tag.end() if tag else len(window)  # expat has accepted the tag, so it is there
 
 
 def _last(parent: Element, tag: str) -> Element | None:
@@ -275,6 +284,10 @@ def _beyond(limit: str, maximum: int) -> LimitExceededError:
 
 def _refuse_declaration(name: str, *_: object) -> NoReturn:
     raise EntityRefusedError(f"the document declares the entity {name[:64]!r}, which nmap never does", name[:64])
+
+
+def _refuse_more(name: str) -> NoReturn:
+    raise MalformedXmlError(f"<{name[:64]}> goes on after a <{_ROOT}> inside of it")
 
 
 def _refuse_use(name: str, *_: object) -> NoReturn:

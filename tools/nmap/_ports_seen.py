@@ -13,22 +13,23 @@ if TYPE_CHECKING:
 __all__ = ["PortsSeen"]
 
 _HEAD: Final = re.compile(rb'\s*<port protocol="([a-z]{1,8})" portid="([0-9]{1,5})">')
-_MOST: Final = 4096
-_LONGEST: Final = 2048
+_LONGEST: Final = 1024
+_ROOM: Final = 1024**2
+_OBJECTS: Final = 400  # about the size of a port's objects beside its bytes
 
 
 class PortsSeen:
-    """A bounded memory of ports.
+    """A bounded memory of ports: `whole` knows them by all their bytes, another by all but their number.
 
-    `whole` knows ports by all their bytes. Behind it ports are known by all but their number, as on
-    a host where every port is open. A memory that is full starts again from nothing.
+    The second is for hosts where every port is open. Long ports are not remembered: they hold script
+    output, which differs from host to host.
     """
 
     __slots__ = ("_bodies", "_protocols", "whole")
 
     def __init__(self) -> None:
-        self.whole: dict[bytes, Port] = {}
-        self._bodies: dict[bytes, Port] = {}
+        self.whole = _Memory()
+        self._bodies = _Memory()
         self._protocols: dict[bytes, str] = {}
 
     def port(self, raw: bytes, read: Callable[[bytes], Port | None]) -> Port | None:
@@ -36,42 +37,50 @@ class PortsSeen:
 
         `raw` is what lies between two ends of ports, and `read` gives None when it is no port of a host.
         """
-        head = _HEAD.match(raw)
-        if head is None or len(raw) > _LONGEST:
+        head = _HEAD.match(raw) if len(raw) < _LONGEST else None
+        if head is None:
             return read(raw)
         body = raw[head.end() :]
-        known = self._bodies.get(body)
-        if known is None:
-            known = read(raw)
-            if known is None:
+        number = int(head[2])
+        alike = self._bodies.get(body)
+        if alike is None or number > 65535:
+            port = read(raw)
+            if port is None:
                 return None
-            _remember(self._bodies, body, known)
-            port = known
+            self._bodies.remember(body, port)
         else:
-            number = int(head[2])
-            if number > 65535:
-                return read(raw)
-            port = Port(
-                self._protocol(head[1]),
-                number,
-                known.state,
-                known.reason,
-                known.reason_ttl,
-                known.reason_ip,
-                known.owner,
-                known.service,
-                known.scripts,
-            )
-        _remember(self.whole, raw, port)
+            port = self._with_number(alike, head[1], number)
+        self.whole.remember(raw, port)
         return port
 
-    def _protocol(self, name: bytes) -> str:
+    def _with_number(self, port: Port, protocol: bytes, number: int) -> Port:
         if len(self._protocols) > 16:
             self._protocols.clear()
-        return self._protocols.setdefault(name, name.decode())
+        return Port(
+            self._protocols.setdefault(protocol, protocol.decode()),
+            number,
+            port.state,
+            port.reason,
+            port.reason_ttl,
+            port.reason_ip,
+            port.owner,
+            port.service,
+            port.scripts,
+        )
 
 
-def _remember(memory: dict[bytes, Port], raw: bytes, port: Port) -> None:
-    if len(memory) >= _MOST:
-        memory.clear()
-    memory[raw] = port
+class _Memory(dict[bytes, Port]):
+    """A mapping that starts again from nothing when it is full."""
+
+    __slots__ = ("_room",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._room = _ROOM
+
+    def remember(self, raw: bytes, port: Port) -> None:
+        self._room -= len(raw) + _OBJECTS
+        if self._room < 0:
+            self.clear()
+            self._room = _ROOM
+        self[raw] = port

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from ._intake import PORTION
 from ._parse_errors import ParseError
@@ -13,7 +13,7 @@ from ._report import Phase
 from ._scan_events import HostFinished, PhaseBegan, PhaseEnded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ._host import Host
     from ._limits import Limits
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["ReportParser", "iter_hosts", "parse_xml"]
 
 _MOST_PHASES: Final = 100_000
+
+
+@runtime_checkable
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
 
 
 class ReportParser:
@@ -99,7 +104,7 @@ def parse_xml(data: bytes, limits: Limits | None = None) -> Report:
 
 
 def iter_hosts(
-    source: str | bytes | Path | IO[bytes] | Iterable[bytes], limits: Limits | None = None
+    source: str | bytes | Path | _Readable | Iterable[bytes], limits: Limits | None = None
 ) -> Iterator[Host]:
     """Iterate over the hosts of nmap's XML as they become complete, in constant memory.
 
@@ -123,7 +128,7 @@ def _hosts_of(events: list[ScanEvent]) -> Iterator[Host]:
     return (event.host for event in events if isinstance(event, HostFinished))
 
 
-def _chunks(source: str | bytes | Path | IO[bytes] | Iterable[bytes]) -> Iterator[bytes]:
+def _chunks(source: str | bytes | Path | _Readable | Iterable[bytes]) -> Iterator[bytes]:
     if isinstance(source, str):
         yield source.encode("utf-8", "surrogatepass")
     elif isinstance(source, bytes):
@@ -131,13 +136,13 @@ def _chunks(source: str | bytes | Path | IO[bytes] | Iterable[bytes]) -> Iterato
     elif isinstance(source, Path):
         with source.open("rb", buffering=0) as file:
             yield from _portions(file)
-    elif hasattr(source, "read"):
+    elif isinstance(source, _Readable):
         yield from _portions(source)
     else:
         yield from source
 
 
-def _portions(file: IO[bytes]) -> Iterator[bytes]:
-    read = getattr(file, "read1", file.read)
+def _portions(file: _Readable) -> Iterator[bytes]:
+    read: Callable[[int], bytes] = getattr(file, "read1", file.read)
     while portion := read(PORTION):
         yield portion

@@ -80,9 +80,9 @@ class ScanLog:
 
     def note_unknown(self, parent: Element, known: Collection[str]) -> None:
         """Remember the names of children that are not understood, a few of them."""
-        for child in parent:
-            if child.tag and child.tag not in known and len(self._unknown) < _MOST_NOTED:
-                self._unknown[child.tag[:64]] = None
+        for tag in sorted({child.tag for child in parent}.difference(known)):
+            if len(self._unknown) < _MOST_NOTED:
+                self._unknown[tag[:64]] = None
 
     def report(self, *, ended: bool, reason: str | None) -> Report:
         """Return the report; `ended` when the document is there to its last tag, `reason` when somebody stopped it."""

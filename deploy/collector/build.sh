@@ -4,6 +4,7 @@
 # Found: $TRACEFUSE_OTELCOL, else otelcol-contrib or otelcol on PATH. Built otherwise: once per manifest, with Go
 # and the official OpenTelemetry Collector Builder, into a cache outside the tree. Progress goes to stderr.
 set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 fail() {
   echo "collector: $*" >&2
@@ -11,12 +12,22 @@ fail() {
 }
 
 found() {
+  local name path
   if [[ -n ${TRACEFUSE_OTELCOL:-} ]]; then
     command -v "$TRACEFUSE_OTELCOL" ||
       fail "TRACEFUSE_OTELCOL=$TRACEFUSE_OTELCOL is not an executable; give the path of a collector"
-  else
-    command -v otelcol-contrib || command -v otelcol
+    return
   fi
+  for name in otelcol-contrib otelcol; do
+    path=$(command -v "$name") || continue
+    # The core distribution and old releases lack components; better to build one than to fail at the start.
+    if "$path" validate --config "$here/../../otel-collector.yaml" >/dev/null 2>&1; then
+      echo "$path"
+      return
+    fi
+    echo "collector: $path does not accept otel-collector.yaml, passed over" >&2
+  done
+  return 1
 }
 
 digest() {
@@ -47,9 +58,8 @@ build() {
 }
 
 main() {
-  local manifest target
+  local manifest=$here/manifest.yaml target
   if found; then return; fi
-  manifest=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/manifest.yaml
   target=${XDG_CACHE_HOME:-$HOME/.cache}/tracefuse/collector/$(digest "$manifest")/otelcol-tracefuse
   if [[ ! -x $target ]]; then
     mkdir -p "${target%/*}"

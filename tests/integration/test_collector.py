@@ -7,11 +7,12 @@ import os
 import shutil
 import subprocess
 import urllib.parse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from opentelemetry._logs import LogRecord
 from opentelemetry.metrics import Observation
+from opentelemetry.sdk.metrics.view import View
 from opentelemetry.trace import Status, StatusCode
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from tests.support.collector import (
@@ -26,8 +27,9 @@ from tests.support.collector import (
     reaped,
     running,
 )
-from tests.support.neighbours import Protocol, Service, backend, service
+from tests.support.otlp import OtlpReceiver
 from tests.support.polling import eventually
+from tests.support.service import Protocol, Service, service
 
 from tracefuse.telemetry import INSTRUMENTS, Event, Instrument, InstrumentKind, SeverityNumber, emit_event
 
@@ -244,13 +246,18 @@ def exemplars_of(base: str, query: str) -> list[dict[str, object]]:
 # --- traces and logs ---
 
 
-def to_backend(port: int) -> dict[str, str]:
+def sending_to(receiver: OtlpReceiver) -> dict[str, str]:
     return {
-        "OTELCOL_BACKEND": "otlp_grpc",
-        "OTELCOL_BACKEND_GRPC": f"127.0.0.1:{port}",
+        "OTELCOL_BACKEND": {"grpc": "otlp_grpc", "http/protobuf": "otlp_http"}[receiver.protocol],
+        "OTELCOL_BACKEND_GRPC": f"127.0.0.1:{receiver.port}",
+        "OTELCOL_BACKEND_HTTP": receiver.endpoint,
         "OTELCOL_BACKEND_INSECURE": "true",
         "OTELCOL_RETRY_MAX_INTERVAL": "1s",
     }
+
+
+def trace_ids(received: list[Any]) -> set[str]:
+    return {one.trace_id.hex() for one in received}
 
 
 def scan(running_service: Service, name: str = "nmap scan") -> str:
@@ -261,19 +268,20 @@ def scan(running_service: Service, name: str = "nmap scan") -> str:
         return f"{span.get_span_context().trace_id:032x}"
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http"])
-def test_a_backend_gets_traces_and_logs_unchanged(binary: Path, tmp_path: Path, protocol: Protocol) -> None:
-    (port,) = free_ports(1)
-    with backend(port) as tempo, running(binary, tmp_path, to_backend(port)) as collector:
-        with service(collector, protocol) as scanner:
+@pytest.mark.parametrize(("way_in", "way_out"), [("grpc", "grpc"), ("http", "http/protobuf")])
+def test_a_backend_gets_traces_and_logs_unchanged(
+    binary: Path, tmp_path: Path, way_in: Protocol, way_out: Literal["grpc", "http/protobuf"]
+) -> None:
+    with OtlpReceiver(way_out) as tempo, running(binary, tmp_path, sending_to(tempo)) as collector:
+        with service(collector, way_in) as scanner:
             trace_id = scan(scanner)
-        eventually(lambda: tempo.spans() and tempo.records(), "a span and a log record at the backend")
-    (span,), (record,) = tempo.spans(), tempo.records()
+        eventually(lambda: tempo.spans() and tempo.logs(), "a span and a log record at the backend")
+    (span,), (record,) = tempo.spans(), tempo.logs()
     assert span.name == "nmap scan"
     assert span.trace_id.hex() == record.trace_id.hex() == trace_id
     assert [event.name for event in span.events] == [record.event_name] == [Event.TRANSITION]
     assert not span.attributes, "what the redaction carried through attributes is taken out again"
-    assert not tempo.metrics, "metrics go to Prometheus only, unless asked otherwise"
+    assert not tempo.metrics(), "metrics go to Prometheus only, unless asked otherwise"
 
 
 def test_without_a_backend_it_is_quiet_and_keeps_nothing(binary: Path, tmp_path: Path) -> None:
@@ -287,29 +295,30 @@ def test_without_a_backend_it_is_quiet_and_keeps_nothing(binary: Path, tmp_path:
 
 
 def test_a_backend_that_is_down_gets_everything_when_it_is_up(binary: Path, tmp_path: Path) -> None:
-    (port,) = free_ports(1)
-    with running(binary, tmp_path, to_backend(port)) as collector, service(collector) as scanner:
+    with (
+        OtlpReceiver(mode="unavailable") as tempo,
+        running(binary, tmp_path, sending_to(tempo)) as collector,
+        service(collector) as scanner,
+    ):
         sent = {scan(scanner) for _ in range(200)}
         record_kept(scanner)
         scanner.flush()
-        eventually(lambda: collector.own_value("otelcol_exporter_queue_size", data_type="traces"), "a filling queue")
+        assert tempo.arrived.wait(20), "the collector tries"
         assert "mcp_tool_execution_total" in collector.metrics(), "Prometheus is served meanwhile"
-        with backend(port) as tempo:
-            eventually(lambda: sent <= {span.trace_id.hex() for span in tempo.spans()}, "every span")
-            eventually(lambda: sent <= {record.trace_id.hex() for record in tempo.records()}, "every log record")
-    assert len(tempo.records()) == len(sent), "nothing arrives twice"
+        tempo.mode = "normal"
+        eventually(lambda: sent <= trace_ids(tempo.spans()), "every span")
+        eventually(lambda: sent <= trace_ids(tempo.logs()), "every log record")
+    assert len(tempo.logs()) == len(sent), "nothing arrives twice"
 
 
 def test_what_was_queued_survives_a_crash_of_the_collector(binary: Path, tmp_path: Path) -> None:
-    (port,) = free_ports(1)
-    with running(binary, tmp_path, to_backend(port)) as collector:
+    with OtlpReceiver(mode="refusing") as down, running(binary, tmp_path, sending_to(down)) as collector:
         with service(collector) as scanner:
             sent = {scan(scanner) for _ in range(50)}
-        eventually(lambda: collector.own_value("otelcol_exporter_queue_size", data_type="traces"), "a filling queue")
         collector.kill()
-    with backend(port) as tempo, running(binary, tmp_path, to_backend(port)):
-        eventually(lambda: sent <= {span.trace_id.hex() for span in tempo.spans()}, "every span")
-        eventually(lambda: sent <= {record.trace_id.hex() for record in tempo.records()}, "every log record")
+    with OtlpReceiver() as tempo, running(binary, tmp_path, sending_to(tempo)):
+        eventually(lambda: sent <= trace_ids(tempo.spans()), "every span")
+        eventually(lambda: sent <= trace_ids(tempo.logs()), "every log record")
 
 
 # --- redaction ---
@@ -334,27 +343,30 @@ def leak(running_service: Service) -> None:
         span.record_exception(ValueError(f"password={CANARY}"))
         emit_event(held.logger, "login", planted)
         held.counter("mcp.tool.errors").add(1, {"tool": "nmap", "error.type": "E", "secret": CANARY})
+        held.counter("mcp.tool.execution").add(1, {"tool": "nmap", "note": CANARY})
     held.logger.emit(LogRecord(body=f"password: {CANARY}", attributes=planted))
     held.logger.emit(LogRecord(body={"user": {"password": CANARY}, "note": [f"token={CANARY}"]}))
 
 
 def test_a_secret_comes_out_nowhere(binary: Path, tmp_path: Path) -> None:
-    (port,) = free_ports(1)
-    environ = to_backend(port) | {"OTELCOL_METRICS_TO": "otlp_grpc"}
-    with running(binary, tmp_path, environ) as collector:
-        with service(collector, resource={"deploy.secret": CANARY}) as scanner:
+    # A view that drops an attribute moves it to the exemplars.
+    dropping = View(instrument_name="mcp.tool.execution", attribute_keys={"tool"})
+    with (
+        OtlpReceiver(mode="unavailable") as tempo,
+        running(binary, tmp_path, sending_to(tempo) | {"OTELCOL_METRICS_TO": "otlp_grpc"}) as collector,
+    ):
+        with service(collector, resource={"deploy.secret": CANARY}, views=[dropping]) as scanner:
             leak(scanner)
-        eventually(lambda: collector.own_value("otelcol_exporter_queue_size", data_type="traces"), "a filling queue")
-        on_disk = collector.stored()
-        with backend(port) as tempo:
-            eventually(lambda: tempo.spans() and len(tempo.records()) == 3 and tempo.metrics, "all three signals")
-            outputs = {
-                "backend": tempo.everything(),
-                "queue": on_disk.decode("latin-1"),
-                "prometheus": collector.metrics(),
-                "own metrics": collector.own_metrics(),
-                "log": collector.log(),
-            }
+        assert tempo.arrived.wait(20), "all is in the queue, and the collector tries to send it"
+        outputs = {"disk": collector.stored().decode("latin-1")}
+        tempo.mode = "normal"
+        eventually(lambda: tempo.spans() and len(tempo.logs()) == 3 and tempo.metrics(), "all three signals")
+        outputs |= {
+            "backend": "\n".join(str(request) for _, request in tempo.requests),
+            "prometheus": collector.metrics(),
+            "own metrics": collector.own_metrics(),
+            "log": collector.log(),
+        }
     for output, text in outputs.items():
         assert text, f"{output} is empty, which proves nothing"
         assert CANARY not in text, output
@@ -385,19 +397,17 @@ def test_hashed_targets_stay_comparable(binary: Path, tmp_path: Path) -> None:
 def scanned(binary: Path, directory: Path, environ: dict[str, str]) -> dict[str, str]:
     """The attributes that arrive of a span full of targets, with its status message as `status`."""
     directory.mkdir()
-    (port,) = free_ports(1)
     attributes = {
         "tracefuse.host.address": "192.0.2.7",
         "server.address": "printer.example",
         "process.command_args": ["nmap", "-p", "80", "192.0.2.0/24", "printer.example"],
         "note": "192.0.2.7, 2001:db8::7 and 2001:db8:0:0:0:0:0:7/64 (00:53:00:12:34:56) at 10:49:34 by nmap 1.45.2",
     }
-    with backend(port) as tempo, running(binary, directory, to_backend(port) | environ) as collector:
+    with OtlpReceiver() as tempo, running(binary, directory, sending_to(tempo) | environ) as collector:
         with service(collector) as scanner:
             tracer = scanner.instrumentation.tracer
             with tracer.start_as_current_span("nmap scan", attributes=attributes) as span:
                 span.set_status(Status(StatusCode.ERROR, "no route to 192.0.2.7"))
         (span,) = eventually(tempo.spans, "the span at the backend")
-    return {pair.key: pair.value.string_value or str(pair.value) for pair in span.attributes} | {
-        "status": span.status.message
-    }
+    arrived = {pair.key: pair.value.string_value or str(pair.value) for pair in span.attributes}
+    return arrived | {"status": span.status.message}

@@ -89,9 +89,7 @@ def report_from_json(text: str | bytes) -> Report:
         raise
     except (ValueError, RecursionError) as error:
         raise InvalidReportError(f"not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise InvalidReportError(f'a report is an object with "schema": "{REPORT_SCHEMA}"')
-    return report_from_dict(data)
+    return report_from_dict(_object(data, ""))
 
 
 def field_types(kind: type) -> dict[str, Any]:
@@ -147,7 +145,10 @@ def _wrong(value: Any, path: str, wanted: str) -> NoReturn:
 
 
 def _object(value: Any, path: str) -> dict[str, Any]:
-    return value if _is(value, dict) else _wrong(value, path, "an object")
+    if not _is(value, dict):
+        _wrong(value, path, "an object")
+    found: dict[str, Any] = value
+    return found
 
 
 def _number(value: Any, path: str) -> float:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._options import Option
     from ._values import OptionValue
 
-__all__ = ["EXAMPLE", "UNPRIVILEGED_FORMS", "ScanOption", "check_conflicts", "parse_arguments", "violation"]
+__all__ = ["EXAMPLE", "UNPRIVILEGED_FORMS", "ScanOption", "check_conflicts", "conflict", "parse_arguments", "violation"]
 
 EXAMPLE: Final = "-sV -p 80"
 """Arguments that every policy accepts."""
@@ -49,6 +49,11 @@ class ScanOption:
     def row(self) -> Option:
         """Its row in the option table."""
         return OPTIONS[self.name]
+
+    @property
+    def needs_root(self) -> bool:
+        """Whether nmap refuses it without raw sockets."""
+        return self.row.raw is Raw.NEEDED
 
     @property
     def argument(self) -> str:
@@ -104,7 +109,9 @@ def check_conflicts(options: Iterable[ScanOption], tokens: Sequence[str] = ()) -
         problem = conflict(first.row, second.row)
         if problem:
             token = tokens[second.position] if 0 <= second.position < len(tokens) else second.name
-            raise violation(Rule.OPTION_CONFLICT, token, second.position, problem, "give one of them", first.row.example)
+            raise violation(
+                Rule.OPTION_CONFLICT, token, second.position, problem, "give one of them", first.row.example
+            )
 
 
 def conflict(first: Option, second: Option) -> str:

@@ -6,6 +6,7 @@ host's telemetry goes, and only the signals that the host left open get provider
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
@@ -81,15 +82,19 @@ class Telemetry:
                 calls = self._providers.shutdown_calls(deadline)
                 self._report = shut_down(calls, self._providers.deliveries, deadline=deadline)
                 logging.getLogger(SCOPE).removeHandler(self.log_handler)
+                atexit.unregister(self._end)
             return self._report
+
+    def _end(self) -> None:
+        report = self.shutdown()
+        if report.lost:
+            _log.warning("%s", report)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        report = self.shutdown()
-        if report.lost:
-            _log.warning("%s", report)
+        self._end()
 
 
 def configure(
@@ -104,9 +109,10 @@ def configure(
     """Set telemetry up from the standard OTEL_* variables of `environ`.
 
     Nothing connects unless an endpoint is set. `service_name` counts when the environment names none.
-    With `set_global` the providers become OpenTelemetry's global ones; a signal for which the host
-    application already set a provider is left to it, and `Telemetry.host_signals` says so. What is
-    given as processors and readers is added to whichever provider is used.
+    With `set_global` the providers become OpenTelemetry's global ones, and end with the process at the
+    latest. A signal for which the host application already set a provider is left to it, and
+    `Telemetry.host_signals` says so. What is given as processors and readers is added to whichever
+    provider is used.
 
     Exporters in trouble are quiet: the logger "tracefuse" gets one line when exports begin to fail
     and one when they work again, and `Telemetry.shutdown` reports what was lost. That logger has a
@@ -139,6 +145,7 @@ def configure(
         telemetry = Telemetry(config, build_providers(config, Resource.create(named), host, extra))
     if set_global:
         _make_global(telemetry)
+        atexit.register(telemetry._end)
     if config.logs != SignalConfig() and "logs" not in host.signals:
         logging.getLogger(SCOPE).addHandler(telemetry.log_handler)
     return telemetry

@@ -78,12 +78,20 @@ def shut_down(
         threading.Thread(target=_run, args=(name, part), name=f"tracefuse-shutdown-{name}", daemon=True)
         for name, part in parts.items()
     ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
+    for thread in [thread for thread in threads if _start(thread)]:
         thread.join(max(0.0, began + deadline - clock()))
     unfinished = any(thread.is_alive() for thread in threads)
     return _report(deliveries, elapsed=clock() - began, unfinished=unfinished)
+
+
+def _start(thread: threading.Thread) -> bool:
+    """True when `thread` runs; where the interpreter's end allows no new thread, do its work here."""
+    try:
+        thread.start()
+    except RuntimeError:  # Python 3.12 and later, in an exit handler
+        thread.run()
+        return False
+    return True
 
 
 def _run(name: str, part: Callable[[], None]) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_network
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -268,9 +268,10 @@ def _network(entry: str) -> Network:
 def _check_networks(networks: object) -> None:
     expected = "a non-empty tuple of ipaddress networks that may be scanned"
     example = '(ip_network("10.0.0.0/8"),)'
-    if not isinstance(networks, tuple) or not networks:
+    members = _members("networks", networks, expected, example)
+    if not members:
         raise PolicyError("networks", networks, expected, example)
-    for network in networks:
+    for network in members:
         if not isinstance(network, IPv4Network | IPv6Network):
             raise PolicyError("networks", network, expected, example)
         if is_never_scanned(network):
@@ -291,11 +292,15 @@ def is_never_scanned(network: Network) -> bool:
 
 
 def _check_texts(field: str, texts: object, pattern: re.Pattern[str], expected: str, example: str) -> None:
-    if not isinstance(texts, tuple):
-        raise PolicyError(field, texts, f"a tuple of {expected}", example)
-    for text in texts:
+    for text in _members(field, texts, f"a tuple of {expected}", example):
         if not isinstance(text, str) or not pattern.fullmatch(text):
             raise PolicyError(field, text, expected, example)
+
+
+def _members(field: str, items: object, expected: str, example: str) -> tuple[object, ...]:
+    if not isinstance(items, tuple):
+        raise PolicyError(field, items, expected, example)
+    return cast("tuple[object, ...]", items)
 
 
 def _check_number(field: str, value: object) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from .._policy import PolicyViolation, Rule
 from ._options import CLUSTER_LETTERS, EXCLUSIVE, OPTIONS, Raw, Verdict
 from ._ports import PortList
-from ._values import Expression, Ports, Seconds
+from ._values import Ports, Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -85,7 +85,7 @@ def parse_arguments(text: object, policy: Policy, *, privileged: bool = True) ->
         found, used = _read(tokens[position], following, position)
         for option in found:
             _check_verdict(option.row, tokens[position], position, policy, privileged=privileged)
-            _check_limits(option, tokens[position + used - 1], policy)
+            _check_limits(option, tokens[position + used - 1], position + used - 1, policy)
         options.extend(found)
         position += used
     check_conflicts(options, tokens)
@@ -156,8 +156,8 @@ def _read(token: str, following: str | None, position: int) -> tuple[tuple[ScanO
     if row.grammar is None or row.tight:
         return (ScanOption(row.name, None, position),), 1
     if following is None or (following.startswith("-") and following != "-"):
-        raise _value_violation(row, token, position, "it needs a value")
-    return (ScanOption(row.name, _parse(row, following, position), position),), 2
+        raise _value_violation(row, token, position, "it needs a value; a token that starts with a dash is none")
+    return (ScanOption(row.name, _parse(row, following, position + 1), position),), 2
 
 
 def _read_attached(token: str, position: int) -> tuple[ScanOption, ...]:
@@ -226,17 +226,14 @@ def _check_verdict(row: Option, token: str, position: int, policy: Policy, *, pr
         raise violation(Rule.OPTION_PRIVILEGE, token, position, problem, "leave it out, or run as root", "-sT")
 
 
-def _check_limits(option: ScanOption, token: str, policy: Policy) -> None:
+def _check_limits(option: ScanOption, token: str, position: int, policy: Policy) -> None:
     value = option.value
     if isinstance(value, PortList) and value.written > policy.max_port_ranges:
         problem = f"{value.written} ranges, and a port list may have {policy.max_port_ranges}"
-        raise violation(Rule.PORTS, token, option.position, problem, "join neighbours to ranges", option.row.example)
+        raise violation(Rule.PORTS, token, position, problem, "join neighbours to ranges", option.row.example)
     if option.name == "--host-timeout" and isinstance(value, Seconds):
         longest = Seconds(int(policy.max_host_timeout * 1000))
         if value > longest:
             problem = f"{value} is longer than the policy's {longest}"
             example = f"--host-timeout={longest}"
-            raise violation(Rule.OPTION_VALUE, token, option.position, problem, "shorten it", example)
-    if isinstance(option.row.grammar, Expression) and not str(value).strip():
-        problem = "a script expression cannot be empty"
-        raise violation(Rule.SCRIPT_UNKNOWN, token, option.position, problem, "name scripts", option.row.example)
+            raise violation(Rule.OPTION_VALUE, token, position, problem, "shorten it", example)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ._arguments import ScanOption
 
-__all__ = ["check_bounds", "check_ports"]
+__all__ = ["check_bounds", "check_family", "check_ports"]
 
 _SCANNED: Final = {
     Group.TCP: Protocol.TCP,
@@ -75,6 +75,18 @@ def check_bounds(options: Sequence[ScanOption]) -> None:
             raise violation(
                 Rule.OPTION_CONFLICT, values[high].argument, position, problem, "give the smaller one first"
             )
+
+
+def check_family(options: Sequence[ScanOption], family: int) -> None:
+    """Refuse options that only IPv4 has, for IPv6 targets.
+
+    Raises:
+        PolicyViolation: rule option.conflict.
+    """
+    for option in options:
+        if family == 6 and option.row.ipv4_only:
+            problem = f"{option.name} ({option.row.meaning}) is for IPv4 only, and the targets are IPv6"
+            raise violation(Rule.OPTION_CONFLICT, option.argument, option.position, problem, "use -PE")
 
 
 def _size(option: ScanOption) -> float:

@@ -6,7 +6,7 @@ option; what is in it is written exactly as listed, without the abbreviations th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -85,6 +85,7 @@ class Option:
         group: the question it answers.
         excludes: groups it contradicts.
         raw: what it does without raw sockets.
+        ipv4_only: nmap refuses it with IPv6.
         reason: why it is not simply allowed.
         instead: what to write instead, accepted by every policy.
     """
@@ -98,6 +99,7 @@ class Option:
     group: Group = Group.OTHER
     excludes: frozenset[Group] = frozenset()
     raw: Raw = Raw.NOT_NEEDED
+    ipv4_only: bool = False
     reason: str = ""
     instead: str = "-sV -p 80"
 
@@ -116,7 +118,7 @@ class Option:
 
 
 _HOUR = 3_600_000
-_YEAR = 365 * 24 * _HOUR
+_WEEK = 7 * 24 * _HOUR
 _SCANS = frozenset({Group.TCP, Group.UDP, Group.SCTP, Group.IP_PROTOCOL})
 _NEEDS_PORTS = _SCANS | {Group.PORTS, Group.EXCLUDED_PORTS, Group.VERSION, Group.INTENSITY, Group.OS}
 _TIMINGS = (
@@ -196,8 +198,8 @@ _DISCOVERY = (
     _probe("-PU", "UDP probe, to port 40125 or those given", Raw.NEEDED, Ports(prefixes=False)),
     _probe("-PY", "SCTP INIT probe, to port 80 or those given", Raw.NEEDED, Ports(prefixes=False)),
     _probe("-PE", "ICMP echo probe", Raw.WEAKER),
-    _probe("-PP", "ICMP timestamp probe", Raw.WEAKER),
-    _probe("-PM", "ICMP netmask probe", Raw.WEAKER),
+    replace(_probe("-PP", "ICMP timestamp probe", Raw.WEAKER), ipv4_only=True),
+    replace(_probe("-PM", "ICMP netmask probe", Raw.WEAKER), ipv4_only=True),
     _flag("--disable-arp-ping", meaning="no ARP or neighbour discovery before the other probes"),
     _flag("--discovery-ignore-rst", meaning="a TCP reset does not prove a host up"),
     _flag("-n", meaning="no reverse DNS", group=Group.DNS),
@@ -233,7 +235,7 @@ _DETECTION = (
 _TIMING = (
     Option(names=("-T", "--timing"), meaning="timing template, 0 slowest to 5 fastest", grammar=Choice(_TIMINGS),
            group=Group.TIMING),
-    _value("--host-timeout", "give a host up after this time", Duration(1, _YEAR)),
+    _value("--host-timeout", "give a host up after this time", Duration(1, _WEEK)),
     _value("--scan-delay", "pause between probes", Duration(0, _HOUR)),
     _value("--max-scan-delay", "longest pause between probes", Duration(0, _HOUR)),
     _value("--initial-rtt-timeout", "first time limit of a probe", Duration(1, 600_000)),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Final
 
 from .._policy import PolicyViolation, Rule
 from ._arguments import ScanOption, parse_arguments
-from ._coherence import check_bounds, check_ports
+from ._coherence import check_bounds, check_family, check_ports
 from ._combine import combine, template_options
 from ._options import Group
 from ._request import ScanPlan
@@ -73,6 +72,7 @@ def plan(
     elif selection and not selection.digest:
         notes.append("without a script database, nmap itself leaves out the default scripts that the policy refuses")
     scope = plan_scope(_targets(request), request.exclude, policy, resolver, _family(options))
+    check_family(options, scope.family)
     passed_on = tuple(option for option in options if option.row.group not in {Group.SCRIPTS, Group.FAMILY})
     rules = _rules(request, options, selection, scope)
     return ScanPlan(request, passed_on, scope, selection, privileged, tuple(notes), rules)
@@ -85,20 +85,26 @@ def _check_fields(request: ScanRequest, policy: Policy) -> None:
         if not isinstance(value, tuple | list):
             problem = f"{field} is a tuple of texts"
             raise target_violation(policy, Rule.TYPE, repr(value), None, problem, "write (a, b)", field=field)
-    identifier: object = request.correlation_id
-    if identifier is not None and not (isinstance(identifier, str) and _IDENTIFIER.fullmatch(identifier)):
-        raise PolicyViolation(
-            Rule.TYPE, repr(identifier), None, "nightly-17", "leave it out or shorten it", field="correlation_id",
-            problem="a correlation id has 1 to 128 visible ASCII characters",
-        )  # fmt: skip
-    timeout: object = request.timeout
-    if timeout is None:
+    _check_identifier(request.correlation_id)
+    if request.timeout is not None:
+        _check_timeout(request.timeout, policy)
+
+
+def _check_identifier(identifier: object) -> None:
+    if identifier is None or (isinstance(identifier, str) and _IDENTIFIER.fullmatch(identifier)):
         return
+    problem = "a correlation id has 1 to 128 visible ASCII characters"
+    raise PolicyViolation(
+        Rule.TYPE, repr(identifier), None, "nightly-17", "shorten it", problem=problem, field="correlation_id"
+    )
+
+
+def _check_timeout(timeout: object, policy: Policy) -> None:
     example = f"{min(300.0, policy.max_timeout):g}"
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         problem = "a time limit is a number of seconds"
         raise PolicyViolation(Rule.TYPE, repr(timeout), None, example, "", problem=problem, field="timeout")
-    if math.isnan(timeout) or not 0 < timeout <= policy.max_timeout:
+    if not 0 < timeout <= policy.max_timeout:
         problem = f"a time limit is above 0 and at most {policy.max_timeout:g} seconds"
         raise PolicyViolation(Rule.TIMEOUT, repr(timeout), None, example, "", problem=problem, field="timeout")
 

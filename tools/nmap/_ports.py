@@ -122,9 +122,11 @@ def _range(element: str, found: re.Match[str], protocol: Protocol) -> PortRange:
 
 
 def _why(element: str) -> str:
-    if re.search(r"[a-z]", element, re.IGNORECASE | re.ASCII):
+    if re.fullmatch(r"[TUSP][0-9].*|[tusp]:.*", element, re.ASCII):
+        return f"; write a protocol as in {element[0].upper()}:{element[1:].lstrip(':')}"
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9*?_-]*", element, re.ASCII):
         return "; service names are not accepted, write the number"
-    if re.match(r"0[0-9]|0x", element, re.ASCII):
+    if re.match(r"0[0-9]", element, re.ASCII):
         return "; write it without leading zeros"
     return ""
 

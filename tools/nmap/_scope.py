@@ -121,7 +121,7 @@ def _resolve(name: str, position: int, policy: Policy, resolver: Resolver) -> _R
     try:
         answers = tuple(dict.fromkeys(str(ip_address(answer)) for answer in resolver(name)))
     except (OSError, LookupError, ValueError) as error:
-        reason = f"the name could not be resolved: {error or type(error).__name__}"
+        reason = f"the name could not be resolved: {str(error) or type(error).__name__}"
         raise target_violation(policy, Rule.TARGET_RESOLUTION, name, position, reason, "give its address") from error
     if not answers:
         problem = "the name has no address"

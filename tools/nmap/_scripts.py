@@ -18,7 +18,7 @@ from .._policy import Policy, PolicyViolation, Rule
 if TYPE_CHECKING:
     from ._script_db import ScriptDatabase
 
-__all__ = ["DEFAULT_RULE", "ScriptSelection", "select_scripts"]
+__all__ = ["DEFAULT_RULE", "ScriptSelection", "clear_script_cache", "select_scripts"]
 
 DEFAULT_RULE: Final = "default"
 """The rule that `-sC` stands for."""
@@ -98,7 +98,8 @@ def _select(
     bad = _union(database, refused) | database.named(_TARGETS)
     if not allow_intrusive:
         bad |= database.all & ~_union(database, categories)
-    chosen, left_out, written = 0, 0, []
+    chosen = left_out = 0
+    written: list[str] = []
     for text in dict.fromkeys(texts):
         mask, expression, plain = _Reader(text, database).read()
         if text.lower() == DEFAULT_RULE:
@@ -114,6 +115,11 @@ def _select(
     return ScriptSelection(
         ",".join(written), database.members(chosen), database.members(left_out & ~chosen), database.digest
     )
+
+
+def clear_script_cache() -> None:
+    """Forget all verdicts on script expressions, to free memory: they cannot become wrong."""
+    _select.cache_clear()
 
 
 def _refusal(text: str, mask: int, bad: int, guard: str, database: ScriptDatabase) -> _RefusedError:
@@ -191,33 +197,33 @@ class _Reader:
             raise self._malformed(f"nested deeper than {_DEEPEST}")
         if self._at >= len(self._tokens):
             raise self._malformed("it ends too early" if self._tokens else "a rule is empty")
-        token = self._tokens[self._at]
+        word = self._tokens[self._at]
         self._at += 1
-        if token == "(":  # noqa: S105 (a parenthesis)
+        if word == "(":
             mask, written = self._expression(depth + 1)
             if self._at >= len(self._tokens) or self._tokens[self._at] != ")":
                 raise self._malformed("a parenthesis is not closed")
             self._at += 1
             return mask, _grouped(written)
-        if token.lower() == "not":
+        if word.lower() == "not":
             mask, written = self._value(depth + 1)
             return self._database.all & ~mask, f"not {written}"
-        return self._atom(token)
+        return self._atom(word)
 
-    def _atom(self, token: str) -> tuple[int, str]:
-        database, lower = self._database, token.lower()
-        if lower in _KEYWORDS - {"true", "false"} or token == ")":
-            raise self._malformed(f"{token!r} was not expected there")
+    def _atom(self, word: str) -> tuple[int, str]:
+        database, lower = self._database, word.lower()
+        if lower in _KEYWORDS - {"true", "false"} or word == ")":
+            raise self._malformed(f"{word!r} was not expected there")
         if lower in {"true", "all"}:
             return database.all, lower
         if lower == "false":
             return 0, lower
         if lower in database.categories:
             return database.categories[lower], lower
-        mask = database.named(token)
+        mask = database.named(word)
         if not mask:
-            raise self._malformed(f"{token!r} is no script or category of the installed nmap")
-        return mask, token.removesuffix(".nse")
+            raise self._malformed(f"{word!r} is no script or category of the installed nmap")
+        return mask, word.removesuffix(".nse")
 
     def _malformed(self, problem: str) -> _RefusedError:
         return _RefusedError(Rule.SCRIPT_UNKNOWN, problem, "names are those of nmap's script.db, categories words")

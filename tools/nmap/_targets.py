@@ -49,8 +49,13 @@ _MISTAKES: Final = tuple(
         (r".*\s", "blanks do not belong in a target", "give several targets as separate items"),
         (r".*://", "a URL is not a target", "give its host without scheme and path"),
         (r"[\[\]]", "brackets do not belong around an address", "write the bare IPv6 address"),
-        (r".*%", "an IPv6 zone, and the link-local addresses that need one, are not allowed", "give another address"),
+        (
+            r".*:.*%",
+            "an IPv6 zone, and the link-local addresses that need one, are not allowed",
+            "give another address",
+        ),
         (r"[0-9.]+/[0-9]+\.", "nmap reads no netmasks", "write the prefix length, as in /24"),
+        (r".*[A-Za-z].*/", "a prefix length belongs to an address, not to a name", "give the network's address"),
         (r".*/", "what follows the slash is not a prefix length", "write 0 to 32 for IPv4, 0 to 128 for IPv6"),
         (r"[0-9.,*-]+:[0-9]+$", "a port does not belong in a target", "give ports with -p"),
         (r".*:", "not an IPv6 address", "write it as in RFC 4291, without port or zone"),
@@ -126,8 +131,10 @@ def _octet(text: str) -> int:
             raise ValueError(f"{element!r} is not an octet or a range of octets; write decimal, without leading zeros")
         first = int(found[1] or 0)
         last = (int(found[3]) if found[3] else 255) if found[2] else first
-        if last > 255 or first > last:
-            raise ValueError(f"octet {element!r} does not ascend within 0 to 255; write the smaller number first")
+        if last > 255:
+            raise ValueError(f"octet {element!r} is above 255; write octets from 0 to 255")
+        if first > last:
+            raise ValueError(f"octets {element!r} descend; write the smaller number first")
         mask |= octet_span(first, last)
     return mask
 

@@ -122,9 +122,7 @@ def test_every_instrument_comes_out_under_its_name_in_the_table(scene: Scene, ro
         case _:
             scene.instrumentation.observe(row.name, lambda _: [Observation(1, attributes)])
     suffix = "_count" if row.kind is InstrumentKind.HISTOGRAM else ""
-    labels = ",".join(
-        f'{key.replace(".", "_")}="x"' for key in sorted(row.attributes, key=lambda k: k.replace(".", "_"))
-    )
+    labels = ",".join(f'{key}="x"' for key in sorted(key.replace(".", "_") for key in row.attributes))
     assert f"{row.prometheus}{suffix}{{{labels}}} 1.0" in scene.text().splitlines()
     assert f"# HELP {row.prometheus} {row.description}" in scene.text().splitlines()
 

@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tests.support.polling import eventually
+from support.polling import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
+
+    from support.otlp import OtlpReceiver
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "otel-collector.yaml"
+BUILD = ROOT / "deploy/collector/build.sh"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
@@ -30,7 +33,7 @@ class CollectorMissingError(Exception):
 
 def find_collector() -> Path:
     """The collector that build.sh finds or builds (minutes, once per manifest and machine)."""
-    done = subprocess.run([ROOT / "deploy/collector/build.sh"], capture_output=True, text=True, check=False)
+    done = subprocess.run([BUILD], capture_output=True, text=True, check=False)
     if done.returncode:
         raise CollectorMissingError(done.stderr.strip() or f"build.sh ended with {done.returncode}")
     return Path(done.stdout.splitlines()[-1])
@@ -77,11 +80,10 @@ class Collector:
         """The collector's metrics about itself."""
         return get(f"http://127.0.0.1:{self.own}/metrics")
 
-    def own_value(self, name: str, **labels: str) -> float:
-        """The sum of the collector's own series `name` that carry these labels."""
-        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+    def own_value(self, name: str) -> float:
+        """The sum of the collector's own series of this name."""
         lines = [line for line in self.own_metrics().splitlines() if line.startswith(f"{name}{{")]
-        return sum(float(line.rpartition(" ")[2]) for line in lines if all(pair in line for pair in wanted))
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
 
     def log(self) -> str:
         """Everything it wrote to its standard streams so far."""
@@ -102,12 +104,21 @@ def isolated(environ: Mapping[str, str]) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], **environ}
 
 
+def sending_to(receiver: OtlpReceiver) -> dict[str, str]:
+    """The environment that makes a collector send traces and logs to `receiver`, and try again soon."""
+    return {
+        "OTELCOL_BACKEND": {"grpc": "otlp_grpc", "http/protobuf": "otlp_http"}[receiver.protocol],
+        "OTELCOL_BACKEND_GRPC": f"127.0.0.1:{receiver.port}",
+        "OTELCOL_BACKEND_HTTP": receiver.endpoint,
+        "OTELCOL_BACKEND_INSECURE": "true",
+        "OTELCOL_RETRY_MAX_INTERVAL": "1s",
+    }
+
+
 @contextmanager
-def running(
-    binary: Path, directory: Path, environ: Mapping[str, str] | None = None, *, ports: Sequence[int] = ()
-) -> Iterator[Collector]:
-    """A collector that answers its health check; ended and reaped on the way out. `ports` restarts an old one's."""
-    grpc, http, prometheus, own, health = ports or free_ports(5)
+def running(binary: Path, directory: Path, environ: Mapping[str, str] | None = None) -> Iterator[Collector]:
+    """A collector that answers its health check; ended and reaped on the way out."""
+    grpc, http, prometheus, own, health = free_ports(5)
     settings = {
         "OTELCOL_OTLP_GRPC": f"127.0.0.1:{grpc}",
         "OTELCOL_OTLP_HTTP": f"127.0.0.1:{http}",

@@ -12,6 +12,7 @@ from opentelemetry.exporter.otlp.proto.grpc import trace_exporter as grpc_traces
 from opentelemetry.exporter.otlp.proto.http import _log_exporter as http_logs
 from opentelemetry.exporter.otlp.proto.http import metric_exporter as http_metrics
 from opentelemetry.exporter.otlp.proto.http import trace_exporter as http_traces
+from opentelemetry.metrics import Observation
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
 from opentelemetry.sdk.metrics import MeterProvider
@@ -20,16 +21,40 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
-from tracefuse.telemetry import Instrumentation
+from tracefuse.telemetry import (
+    INSTRUMENTS,
+    Event,
+    Instrument,
+    Instrumentation,
+    InstrumentKind,
+    SeverityNumber,
+    emit_event,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from opentelemetry.metrics import CallbackOptions
     from opentelemetry.sdk.metrics.view import View
-    from tests.support.collector import Collector
+
+    from support.collector import Collector
 
 Protocol = Literal["grpc", "http"]
 Exporters = tuple[SpanExporter, MetricExporter, LogRecordExporter]
+
+KEPT = {row.prometheus: row for row in INSTRUMENTS.values() if row.kept}
+"""The seven kept metrics, by the name they must come out with."""
+
+VALUES = {
+    "tool": "nmap",
+    "status": "success",
+    "error.type": "",
+    "name": "nmap",
+    "result": "success",
+    "from_state": "closed",
+    "to_state": "open",
+}
+"""The attribute values that they are recorded with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +66,43 @@ class Service:
     meters: MeterProvider
     loggers: LoggerProvider
 
+    def scan(self) -> str:
+        """Record one span with a breaker event, which is also a log record; its trace id."""
+        held = self.instrumentation
+        with held.tracer.start_as_current_span("nmap scan") as span:
+            opened = {"name": "nmap", "to_state": "open"}
+            emit_event(held.logger, Event.TRANSITION, opened, severity=SeverityNumber.WARN)
+            return f"{span.get_span_context().trace_id:032x}"
+
+    def record_kept(self) -> str:
+        """Record each of the seven kept metrics once; the trace id of the span that was current."""
+        with self.instrumentation.tracer.start_as_current_span("nmap scan") as span:
+            for row in KEPT.values():
+                _record(self.instrumentation, row)
+            return f"{span.get_span_context().trace_id:032x}"
+
     def flush(self) -> None:
         """Hand everything recorded so far to the collector."""
         assert self.tracers.force_flush(10_000)
         assert self.meters.force_flush(10_000)
         assert self.loggers.force_flush(10_000)
+
+
+def _record(held: Instrumentation, row: Instrument) -> None:
+    attributes = {key: VALUES[key] for key in row.attributes}
+
+    def observed(_: CallbackOptions) -> list[Observation]:
+        return [Observation(1, attributes)]
+
+    match row.kind:
+        case InstrumentKind.COUNTER:
+            held.counter(row.name).add(1, attributes)
+        case InstrumentKind.UP_DOWN_COUNTER:
+            held.up_down_counter(row.name).add(1, attributes)
+        case InstrumentKind.HISTOGRAM:
+            held.histogram(row.name).record(0.2, attributes)
+        case _:
+            held.observe(row.name, observed)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""nmap's XML to a whole report or to hosts one by one, from bytes, text, files and pipes."""
+"""nmap's output to a whole report or to hosts one by one, from bytes, text, files and pipes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
+from ._grepable import looks_grepable, parse_grepable
 from ._intake import PORTION
-from ._parse_errors import ParseError
+from ._normal import looks_normal, parse_normal
+from ._parse_errors import NotNmapError, ParseError
 from ._parser import EventParser
 from ._report import Phase
 from ._scan_events import HostFinished, PhaseBegan, PhaseEnded
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from ._report import Report
     from ._scan_events import ScanEvent
 
-__all__ = ["ReportParser", "iter_hosts", "parse_xml"]
+__all__ = ["ReportParser", "iter_hosts", "parse_nmap_output", "parse_xml"]
 
 _MOST_PHASES: Final = 100_000
 
@@ -101,6 +103,29 @@ def parse_xml(data: bytes, limits: Limits | None = None) -> Report:
         error.partial = parser.close("refused")
         raise
     return parser.close()
+
+
+def parse_nmap_output(output: str | bytes, limits: Limits | None = None) -> Report:
+    """Read what nmap wrote: XML, grepable or normal output, whichever it is.
+
+    Prefer XML: the others leave much out, and cannot say that they were cut in the middle of a host.
+
+    Raises:
+        ParseError: it is nothing that nmap writes, or refused; what was read before is the error's `partial`.
+
+    >>> report = parse_nmap_output("Nmap scan report for 10.0.0.7\\nHost is up.\\n")
+    >>> [host.address for host in report.hosts]
+    ['10.0.0.7']
+    """
+    data = output.encode("utf-8", "surrogatepass") if isinstance(output, str) else output
+    if data[:64].lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0").startswith(b"<") or not data.strip():
+        return parse_xml(data, limits)
+    text = data.decode("utf-8", "replace")
+    if looks_grepable(text):
+        return parse_grepable(text)
+    if looks_normal(text):
+        return parse_normal(text)
+    raise NotNmapError("this is neither nmap's XML (<nmaprun ...>) nor its grepable or normal output")
 
 
 def iter_hosts(

@@ -54,7 +54,7 @@ def test_a_broken_record_goes_to_loggings_own_error_handling(
 ) -> None:
     handled: list[logging.LogRecord] = []
     monkeypatch.setattr(memory.telemetry.log_handler, "handleError", handled.append)
-    memory.telemetry.log_handler.handle(logging.makeLogRecord({"msg": "%d hosts", "args": ("three",)}))
+    memory.telemetry.log_handler.handle(logging.makeLogRecord({"name": "x", "msg": "%d hosts", "args": ("three",)}))
     assert len(handled) == 1
 
 

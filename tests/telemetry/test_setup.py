@@ -124,7 +124,7 @@ def test_our_providers_become_the_global_ones_and_end_with_the_process() -> None
         from tracefuse.telemetry import Instrumentation, configure
         early = Instrumentation.from_providers()
         counter = early.counter("tracefuse.policy.refusals")
-        telemetry = configure(propagated := {"OTEL_PROPAGATORS": "tracecontext"})
+        telemetry = configure({"OTEL_PROPAGATORS": "tracecontext"})
         print(trace.get_tracer_provider() is telemetry.tracer_provider)
         print(metrics.get_meter_provider() is telemetry.meter_provider)
         print(_logs.get_logger_provider() is telemetry.logger_provider)

@@ -1,6 +1,6 @@
 """What a pipeline tells of its tries: a span for each, an event for each wait, one counter.
 
-Nothing of an exception but its class name leaves here: messages may carry targets.
+Nothing of an exception leaves here but its type and what it offers as safe: messages may carry targets.
 """
 
 from __future__ import annotations
@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Self
 from opentelemetry import context as context_api
 from opentelemetry import trace
 
-from tracefuse.telemetry import Attribute, Event, Instrumentation, SeverityNumber, Span, emit_event
+from tracefuse.telemetry import (
+    Attribute,
+    Event,
+    Instrumentation,
+    SeverityNumber,
+    Span,
+    emit_event,
+    error_type,
+    fail_span,
+)
 
 from ._errors import BulkheadFullError, CircuitBreakerOpenError
 
@@ -53,7 +62,7 @@ class RetryTelemetry:
             Attribute.NAME: self._name,
             Attribute.ATTEMPT_NUMBER: number,
             Attribute.WAIT: wait,
-            Attribute.ERROR_TYPE: type(error).__name__,
+            Attribute.ERROR_TYPE: error_type(error),
         }
         emit_event(self._logger, Event.RETRY_SCHEDULED, attributes, severity=SeverityNumber.WARN)
 
@@ -95,9 +104,7 @@ class AttemptSpan:
         """End the span; a cancelled one is not left without a status."""
         try:
             if error is not None:
-                name = type(error).__name__
-                self._span.set_attribute(Attribute.ERROR_TYPE, name)
-                self._span.set_status(trace.Status(trace.StatusCode.ERROR, name))
+                fail_span(self._span, error)
             self._span.end()
         except Exception:  # noqa: BLE001 - telemetry never breaks the operation
             _log.debug("the attempt span could not be ended", exc_info=True)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["classify", "classify_result", "matches", "wait_hint"]
 
+FAILURE, UNEXPECTED, IGNORED = Outcome.FAILURE, Outcome.UNEXPECTED, Outcome.IGNORED
+_SPECIAL = (CircuitBreakerOpenError, BulkheadFullError, asyncio.CancelledError)
 _log = logging.getLogger(__name__)
 
 
@@ -23,15 +25,18 @@ def classify(config: BreakerConfig, error: BaseException, elapsed: float) -> Out
 
     A refusal by another breaker or by a bulkhead inside the call never counts: the dependency was not called.
     """
-    if isinstance(error, (CircuitBreakerOpenError, BulkheadFullError)) or matches(
-        error, config.ignored_exception, if_broken=False
-    ):
-        return Outcome.IGNORED
-    if isinstance(error, asyncio.CancelledError) and config.cancel_counts_after is not None:
-        return Outcome.FAILURE if elapsed >= config.cancel_counts_after else Outcome.IGNORED
+    if isinstance(error, _SPECIAL):
+        if not isinstance(error, asyncio.CancelledError):
+            return IGNORED
+        if matches(error, config.ignored_exception, if_broken=False):
+            return IGNORED
+        if config.cancel_counts_after is not None:
+            return FAILURE if elapsed >= config.cancel_counts_after else IGNORED
+    elif config.ignored_exception and matches(error, config.ignored_exception, if_broken=False):
+        return IGNORED
     if matches(error, config.expected_exception, if_broken=isinstance(error, Exception)):
-        return Outcome.FAILURE
-    return Outcome.UNEXPECTED if isinstance(error, Exception) else Outcome.IGNORED
+        return FAILURE
+    return UNEXPECTED if isinstance(error, Exception) else IGNORED
 
 
 def classify_result(config: BreakerConfig, result: object) -> Outcome:
@@ -47,19 +52,23 @@ def classify_result(config: BreakerConfig, result: object) -> Outcome:
 
 def wait_hint(error: BaseException) -> float:
     """The seconds an exception asks callers to wait (its `retry_after`), 0 when it does not say."""
-    hint = getattr(error, "retry_after", None)
-    if isinstance(hint, (int, float)) and not isinstance(hint, bool) and math.isfinite(hint) and hint > 0:
-        return float(hint)
-    return 0.0
+    try:
+        hint = getattr(error, "retry_after", None)
+        if hint is None or isinstance(hint, bool) or not isinstance(hint, (int, float)):
+            return 0.0
+        return float(hint) if math.isfinite(hint) and hint > 0 else 0.0
+    except Exception:  # noqa: BLE001 - the attribute is a user's code
+        _log.exception("reading retry_after of a %s raised", type(error).__name__)
+        return 0.0
 
 
 def matches(error: BaseException, kinds: ExceptionTypes | ErrorPredicate, *, if_broken: bool) -> bool:
     """Whether `error` is of these kinds, a tuple of types or a predicate; `if_broken` when that raises."""
-    if not callable(kinds) or isinstance(kinds, type):
-        # The configs make a tuple of whatever types they are given.
-        return isinstance(error, cast("tuple[type[BaseException], ...]", kinds))
+    if type(kinds) is tuple:
+        return isinstance(error, kinds)
     try:
-        return bool(kinds(error))
+        # The configs have made a tuple of whatever types they were given: this is a predicate.
+        return bool(cast("ErrorPredicate", kinds)(error))
     except Exception:  # noqa: BLE001 - a user's predicate must not change how the call ends
         _log.exception("exception predicate %r raised", kinds)
         return if_broken

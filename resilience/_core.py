@@ -25,6 +25,8 @@ __all__ = ["TRANSITIONS", "UNBOUND", "BreakerCore", "Permit"]
 CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 SUCCESS, FAILURE, IGNORED = Outcome.SUCCESS, Outcome.FAILURE, Outcome.IGNORED
 
+NEVER, FOR_EVER = float("-inf"), float("inf")
+
 TRANSITIONS: Final[Mapping[tuple[CircuitBreakerState, Reason], CircuitBreakerState]] = {
     (CLOSED, Reason.FAILURE_THRESHOLD): OPEN,
     (CLOSED, Reason.FAILURE_RATE): OPEN,
@@ -56,13 +58,15 @@ class BreakerCore:
     """One breaker's state. Not safe to share: the shell serialises access.
 
     `standing` is the permit that any number of calls may take without asking, None when each call
-    has to ask. `jitter` is the factor for the next wait: the shell sets it, drawn anew after use.
+    has to ask; before `barred_until` all of them may be refused without asking. `jitter` is the
+    factor for the next wait: the shell sets it, drawn anew after use.
     """
 
     __slots__ = (
         "_closed_at",
         "_probes_succeeded",
         "_window",
+        "barred_until",
         "config",
         "failures",
         "generation",
@@ -87,7 +91,9 @@ class BreakerCore:
         self.wait = config.recovery_timeout
         self.jitter = 1.0
         self.until = 0.0
-        self._closed_at = float("-inf")
+        self._closed_at = NEVER
+        self.standing: Permit | None = None
+        self.barred_until = NEVER
         self._enter(0.0)
 
     # asking and settling
@@ -165,6 +171,10 @@ class BreakerCore:
         self.failures = max(self.failures, self.config.failure_threshold)
         return self._move(Reason.FORCED_OPEN, now)
 
+    def force_half_open(self, now: float) -> Transition | None:
+        """Begin probing now instead of waiting any longer; only while open."""
+        return self._move(Reason.RECOVERY_TIMEOUT, now) if self.state is OPEN else None
+
     def force_close(self, now: float) -> Transition | None:
         """Close now and forget the streaks and the grown wait."""
         transition = None if self.state is CLOSED else self._move(Reason.FORCED_CLOSE, now)
@@ -172,13 +182,13 @@ class BreakerCore:
             self._enter(now)
         self.failures = self.successes = 0
         self.wait = self.config.recovery_timeout
-        self._closed_at = float("-inf")
+        self._closed_at = NEVER
         return transition
 
     def set_mode(self, mode: BreakerMode) -> BreakerMode:
         """Switch the operator's mode and return the old one; the state stays what it is."""
         old, self.mode = self.mode, mode
-        self.standing = self._standing()
+        self._stand()
         return old
 
     def restore(self, now: float, wait: float, remaining: float, failures: int) -> Transition | None:
@@ -196,6 +206,7 @@ class BreakerCore:
         self.wait = min(self.wait, config.max_timeout) if grown else config.recovery_timeout
         if self.state is OPEN:
             self.until = min(self.until, now + self.wait * (1 + config.jitter))
+            self._stand()
         shape = (old.uses_rates, old.window, old.window_seconds)
         if shape != (config.uses_rates, config.window, config.window_seconds):
             self._window = self._new_window()
@@ -284,14 +295,22 @@ class BreakerCore:
             self._closed_at = now
             if self.config.backoff_reset_after == 0:
                 self.wait = self.config.recovery_timeout
-        self.standing = self._standing()
+        self._stand()
 
-    def _standing(self) -> Permit | None:
-        if self.mode is BreakerMode.DISABLED:
-            return UNBOUND
-        if self.state is CLOSED and self.mode is not BreakerMode.ISOLATED:
-            return self.permit
-        return None
+    def _stand(self) -> None:
+        """Work out what needs no asking, after a change of state or mode."""
+        self.standing, self.barred_until = None, NEVER
+        match self.mode, self.state:
+            case BreakerMode.ISOLATED, _:
+                self.barred_until = FOR_EVER
+            case BreakerMode.DISABLED, _:
+                self.standing = UNBOUND
+            case _, CircuitBreakerState.CLOSED:
+                self.standing = self.permit
+            case BreakerMode.NORMAL, CircuitBreakerState.OPEN:
+                self.barred_until = self.until
+            case _:
+                pass
 
     def _new_window(self) -> Window | None:
         config = self.config

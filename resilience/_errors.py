@@ -31,13 +31,17 @@ class CircuitBreakerOpenError(ResilienceError):
     'Circuit breaker is open for db'
     """
 
+    error_type = "circuit_breaker_open"
+    """What spans and metrics call it (`tracefuse.telemetry.error_type`)."""
+
     def __init__(self, message: str, retry_after: float | None = None, breaker_name: str | None = None) -> None:
-        super().__init__(message)
+        # BaseException.__new__ has kept the arguments already; a refusal should cost little.
+        self.message = message
         self.retry_after = retry_after
         self.breaker_name = breaker_name
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (str(self), self.retry_after, self.breaker_name)
+    def __str__(self) -> str:
+        return self.message
 
 
 class BulkheadFullError(ResilienceError):

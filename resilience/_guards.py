@@ -36,19 +36,15 @@ def guard(breaker: CircuitBreaker, func: Callable[P, R]) -> Callable[P, R]:
 
 
 def _function(breaker: CircuitBreaker, func: Callable[..., Any]) -> Callable[..., Any]:
-    call = breaker.call_sync
-
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        return call(func, *args, **kwargs)
+        return breaker.call_sync(func, *args, **kwargs)
 
     return guarded
 
 
 def _coroutine(breaker: CircuitBreaker, func: Callable[..., Any]) -> Callable[..., Any]:
-    call = breaker.call
-
     async def guarded(*args: Any, **kwargs: Any) -> Any:
-        return await call(func, *args, **kwargs)
+        return await breaker.call(func, *args, **kwargs)
 
     return guarded
 

@@ -53,15 +53,14 @@ class KnownSurface(BreakerShell):
     @property
     def stats(self) -> CircuitBreakerStats:
         """The statistics now, as a copy."""
-        total = self._admitted()
         with self._lock:
             tally, core = self._tally, self._core
             shift = self._wall_clock() - self._clock()
             return CircuitBreakerStats(
-                total_calls=total,
+                total_calls=self._admissions.value(),
                 successful_calls=tally.successful,
                 failed_calls=tally.failed,
-                rejected_calls=tally.rejected,
+                rejected_calls=self._rejections.value(),
                 consecutive_failures=core.failures,
                 consecutive_successes=core.successes,
                 last_failure_time=_shifted(tally.last_failure, shift),
@@ -203,12 +202,12 @@ class KnownSurface(BreakerShell):
             kept = tuple(self._tally.errors or ())
         return [
             {
-                "timestamp": _iso(entry.at + shift),
-                "error": entry.error,
-                "type": entry.kind,
-                "execution_time": round(entry.execution_time, 4),
+                "timestamp": _iso(at + shift),
+                "error": error,
+                "type": kind,
+                "execution_time": round(execution_time, 4),
             }
-            for entry in kept
+            for at, error, kind, execution_time in kept
         ]
 
 

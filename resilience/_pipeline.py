@@ -11,6 +11,8 @@ from collections.abc import Awaitable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
+from tracefuse.telemetry import error_type
+
 from ._attempts import RetryTelemetry
 from ._bulkhead import Bulkhead
 from ._config import check_optional
@@ -252,7 +254,7 @@ class _Tries:
             return None
         self._error = error
         self.number += 1
-        self.waited, self.previous = wait, type(error).__name__
+        self.waited, self.previous = wait, error_type(error)
         self._pipeline._telemetry.scheduled(self.number, wait, error)
         return wait
 
@@ -270,5 +272,5 @@ class _Tries:
 
 
 async def _run(target: Callable[[], Any]) -> Any:
-    result = target()
-    return await cast("Awaitable[Any]", result) if isinstance(result, Awaitable) else result
+    result: object = target()
+    return await result if isinstance(result, Awaitable) else result

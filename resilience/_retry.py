@@ -108,7 +108,10 @@ class RetryRun:
             if raised is not error:
                 raise
             return None
-        return float(verdict) if isinstance(verdict, tenacity.DoSleep) else None
+        if not isinstance(verdict, tenacity.DoSleep):
+            return None
+        self._state.prepare_for_next_attempt()
+        return float(verdict)
 
     def _is_retryable(self, state: tenacity.RetryCallState) -> bool:
         error = _error_of(state)

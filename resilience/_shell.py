@@ -8,13 +8,14 @@ on the same thread.
 
 from __future__ import annotations
 
-import itertools
 import logging
-import math
 import random as random_module
 import threading
 import time
-from typing import TYPE_CHECKING, cast
+from math import ceil
+from typing import TYPE_CHECKING
+
+from opentelemetry.trace import get_current_span
 
 from ._classify import classify, classify_result, wait_hint
 from ._core import BreakerCore
@@ -23,7 +24,7 @@ from ._events import BreakerMode, CallFinished, CallRejected, CircuitBreakerStat
 from ._fork import hold_at_fork
 from ._notify import Notifier
 from ._otel import telemetry_for
-from ._tally import Tally
+from ._tally import AtomicCount, Tally, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["BreakerShell"]
 
 _log = logging.getLogger("tracefuse.resilience")
-SUCCESS = Outcome.SUCCESS
+SUCCESS, IGNORED, UNEXPECTED = Outcome.SUCCESS, Outcome.IGNORED, Outcome.UNEXPECTED
+HALF_OPEN, ISOLATED = CircuitBreakerState.HALF_OPEN, BreakerMode.ISOLATED
 
 
 class BreakerShell:
@@ -50,7 +52,6 @@ class BreakerShell:
     __slots__ = (
         "__weakref__",
         "_admissions",
-        "_admissions_read",
         "_clock",
         "_core",
         "_first_rejection_of",
@@ -60,6 +61,7 @@ class BreakerShell:
         "_name",
         "_notifier",
         "_random",
+        "_rejections",
         "_tally",
         "_telemetry",
         "_wall_clock",
@@ -90,10 +92,8 @@ class BreakerShell:
         self._watched = measure_duration or bool(self._listeners)
         self._notifier: Notifier | None = None
         self._first_rejection_of = -1
-        # next() on this counter is one atomic step, so admitting needs no lock while the circuit is
-        # closed; each reading takes a number, too, and is deducted.
-        self._admissions = itertools.count()
-        self._admissions_read = 0
+        self._admissions = AtomicCount()
+        self._rejections = AtomicCount()
         self._draw_jitter()
         self._telemetry = telemetry_for(instrumentation)
         self._telemetry.watch(self)
@@ -131,14 +131,15 @@ class BreakerShell:
 
     def call_counts(self) -> Mapping[str, int]:
         """Ended and rejected calls by result, as the metric `circuit_breaker.calls` reports them."""
-        tally = self._tally
-        return {
-            "success": tally.successful,
-            "failure": tally.failed,
-            "rejected": tally.rejected,
-            "unexpected_failure": tally.unexpected,
-            "ignored": tally.ignored,
-        }
+        with self._lock:
+            tally = self._tally
+            return {
+                "success": tally.successful,
+                "failure": tally.failed,
+                "rejected": self._rejections.value(),
+                "unexpected_failure": tally.unexpected,
+                "ignored": tally.ignored,
+            }
 
     # the operator's switches
 
@@ -181,42 +182,46 @@ class BreakerShell:
 
     def _admit(self) -> Permit:
         """Ask the state machine for a permit; the way of every call that finds no standing one."""
+        core = self._core
+        now = self._clock()
+        # Refusing changes nothing but a count, so an open circuit needs no lock to say no.
+        if now < core.barred_until:
+            raise self._rejection(now)
         with self._lock:
-            now = self._clock()
-            core = self._core
             permit, transition = core.admit(now)
             if transition is not None:
                 self._took_place(transition)
-            rejected = self._refused(now) if permit is None else None
         if transition is not None:
             self._announce()
-        if rejected is not None:
-            raise self._rejection(rejected)
-        return cast("Permit", permit)
+        if permit is None:
+            raise self._rejection(now)
+        return permit
 
-    def _refused(self, now: float) -> CallRejected:
-        """Count a refusal; under the lock."""
+    def _rejection(self, now: float) -> CircuitBreakerOpenError:
         core = self._core
-        self._tally.rejected += 1
-        first = self._first_rejection_of != core.generation
-        self._first_rejection_of = core.generation
-        retry_after = core.retry_after(now)
+        next(self._rejections.numbers)
+        state, mode, retry_after = core.state, core.mode, core.retry_after(now)
         if retry_after is not None:
             # Up, to a hundredth: whoever waits this long is not refused for a rounding error.
-            retry_after = math.ceil(retry_after * 100 - 1e-6) / 100
-        return CallRejected(core.state, core.mode, retry_after, first)
-
-    def _rejection(self, event: CallRejected) -> CircuitBreakerOpenError:
-        self._telemetry.rejected(self._name, event)
+            retry_after = ceil(retry_after * 100 - 1e-6) / 100
+        first = self._first_rejection_of != core.generation and self._is_first_rejection()
+        if first or get_current_span().is_recording():
+            self._telemetry.rejected(self._name, CallRejected(state, mode, retry_after, first))
         if self._listeners:
-            self._tell(event)
-        if event.mode is BreakerMode.ISOLATED:
+            self._tell(CallRejected(state, mode, retry_after, first))
+        if mode is ISOLATED:
             message = f"Circuit breaker is isolated for {self._name}"
-        elif event.state is CircuitBreakerState.HALF_OPEN:
+        elif state is HALF_OPEN:
             message = f"Circuit breaker is testing recovery for {self._name}"
         else:
             message = f"Circuit breaker is open for {self._name}"
-        return CircuitBreakerOpenError(message, event.retry_after, self._name)
+        return CircuitBreakerOpenError(message, retry_after, self._name)
+
+    def _is_first_rejection(self) -> bool:
+        with self._lock:
+            first = self._first_rejection_of != self._core.generation
+            self._first_rejection_of = self._core.generation
+            return first
 
     def _succeeded(self, permit: Permit, began: float, result: object = None) -> bool:
         """Settle a call that returned; says whether the state changed."""
@@ -243,7 +248,7 @@ class BreakerShell:
         """Settle a call that raised; says whether the state changed."""
         now = self._clock()
         outcome = classify(self._core.config, error, now - began)
-        if outcome is Outcome.UNEXPECTED:
+        if outcome is UNEXPECTED:
             _log.warning("circuit_breaker.unexpected_error name=%s error_type=%s", self._name, type(error).__name__)
         return self._settle(permit, outcome, began, now, error)
 
@@ -251,11 +256,14 @@ class BreakerShell:
         self, permit: Permit, outcome: Outcome, began: float, now: float, error: BaseException | None = None
     ) -> bool:
         elapsed = now - began
-        hint = wait_hint(error) if error is not None else 0.0
+        hint, recent = 0.0, None
+        if error is not None and outcome is not IGNORED:
+            # The exception is a user's code: whatever it is asked, it is asked outside the lock.
+            hint, recent = wait_hint(error), (now, text_of(error), type(error).__name__, elapsed)
         with self._lock:
             self._tally.add(outcome, now, elapsed)
-            if error is not None and outcome is not Outcome.IGNORED:
-                self._tally.note_error(error, now, elapsed)
+            if recent is not None:
+                self._tally.note_error(recent)
             transition = self._core.settle(permit, outcome, now, elapsed, hint)
             if transition is not None:
                 self._took_place(transition)
@@ -266,12 +274,13 @@ class BreakerShell:
     def _report(self, outcome: Outcome, error: BaseException | None = None) -> bool:
         """Count a call that was made elsewhere, without a permit."""
         hint = wait_hint(error) if error is not None else 0.0
+        text = text_of(error) if error is not None else ""
         with self._lock:
             now = self._clock()
-            next(self._admissions)
+            next(self._admissions.numbers)
             self._tally.add(outcome, now, 0.0)
             if error is not None:
-                self._tally.note_error(error, now, 0.0)
+                self._tally.note_error((now, text, type(error).__name__, 0.0))
             transition = self._core.report(outcome, now, hint)
             if transition is not None:
                 self._took_place(transition)
@@ -348,21 +357,14 @@ class BreakerShell:
         self._core = BreakerCore(self._core.config)
         self._draw_jitter()
         self._tally = Tally()
-        self._admissions = itertools.count()
-        self._admissions_read = 0
+        self._admissions = AtomicCount()
+        self._rejections = AtomicCount()
         self._first_rejection_of = -1
 
     def _after_fork_in_child(self) -> None:
         self._draw_jitter()
         if self._notifier is not None:
             self._notifier.after_fork_in_child()
-
-    def _admitted(self) -> int:
-        """How many calls were ever admitted."""
-        with self._lock:
-            read = self._admissions_read
-            self._admissions_read += 1
-            return next(self._admissions) - read
 
 
 def log_transition(name: str, event: Transition) -> None:

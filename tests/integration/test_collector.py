@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # The first test on a machine builds the collector, which takes minutes.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(600)
 
 
 def ask(binary: Path, command: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from prometheus_client.samples import Sample
 
 # The first test on a machine builds the collector, which takes minutes.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(600)
 
 
 def families(collector: Collector) -> dict[str, Metric]:

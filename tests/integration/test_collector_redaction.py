@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # The first test on a machine builds the collector, which takes minutes.
-pytestmark = pytest.mark.timeout(900)
-
+pytestmark = pytest.mark.timeout(600)
 
 CANARY = "c4n4ry-zq7"
 

@@ -86,9 +86,9 @@ def _select(
     rules: str, categories: tuple[str, ...], allow_intrusive: bool, database: ScriptDatabase | None
 ) -> ScriptSelection:
     """Cached by everything it depends on, so another policy or database never sees an old verdict."""
-    refused = _THIRD_PARTY if allow_intrusive else tuple(sorted((*_THIRD_PARTY, *_INTRUSIVE)))
-    within = "" if allow_intrusive else f" and ({' or '.join(categories)})"
-    guard = f"{within} and not ({' or '.join((*refused, _TARGETS))})"
+    refused = (*_THIRD_PARTY, *(() if allow_intrusive else _INTRUSIVE))
+    required = () if allow_intrusive else categories
+    guard = _guard(required, refused, database)
     texts = [text.strip() for text in rules.split(",")]
     if database is None:
         if set(texts) != {DEFAULT_RULE}:
@@ -96,8 +96,8 @@ def _select(
             raise _RefusedError(Rule.SCRIPT_UNKNOWN, problem, "ask for the default scripts, or install nmap's scripts")
         return ScriptSelection(f"{DEFAULT_RULE}{guard}", ())
     bad = _union(database, refused) | database.named(_TARGETS)
-    if not allow_intrusive:
-        bad |= database.all & ~_union(database, categories)
+    if required:
+        bad |= database.all & ~_union(database, required)
     chosen = left_out = 0
     written: list[str] = []
     for text in dict.fromkeys(texts):
@@ -115,6 +115,17 @@ def _select(
     return ScriptSelection(
         ",".join(written), database.members(chosen), database.members(left_out & ~chosen), database.digest
     )
+
+
+def _guard(required: tuple[str, ...], refused: tuple[str, ...], database: ScriptDatabase | None) -> str:
+    """What nmap itself is told to hold to, in words that its database has."""
+
+    def known(words: tuple[str, ...]) -> str:
+        present = [w for w in words if database is None or w in database.categories or database.named(w)]
+        return " or ".join(sorted(present))
+
+    within, without = known(required), known((*refused, _TARGETS))
+    return (f" and ({within})" if within else "") + (f" and not ({without})" if without else "")
 
 
 def clear_script_cache() -> None:

@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from ._prometheus import Exposition, PrometheusReader
     from ._setup import Telemetry, configure
 
-__all__ = [
-    "DURATION_BOUNDARIES",
-    "INSTRUMENTS",
-    "SCOPE",
-    "TOOL_ERROR_TYPES",
+__all__ = [  # noqa: RUF022 - in Python's own order, which a test checks
     "Attribute",
     "ConfigurationError",
+    "DURATION_BOUNDARIES",
     "Event",
     "Exposition",
+    "INSTRUMENTS",
     "Instrument",
     "InstrumentKind",
     "Instrumentation",
     "OtelLogHandler",
     "PrometheusReader",
+    "SCOPE",
     "ScanInstruments",
     "SeverityNumber",
     "ShutdownReport",
     "Span",
+    "TOOL_ERROR_TYPES",
     "Telemetry",
     "TelemetryConfig",
     "ToolInstruments",

@@ -167,10 +167,12 @@ def _sdk_environment(environ: Mapping[str, str], *, internal_metrics: bool) -> G
     """Show the SDK `environ` while it is set up: its constructors read the process's own environment.
 
     Variables set to nothing are hidden, because the exporters take them for bad values, and the SDK's
-    own metrics, which have no other switch, are on by default.
+    own metrics, which have no other switch, are on by default. gRPC's core, which writes to standard
+    error past `logging` when a collector goes away, reads its level at its first channel.
     """
     shown = {name: value for name, value in environ.items() if name.startswith("OTEL_") and value.strip()}
     shown["OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"] = str(internal_metrics).lower()
+    shown["GRPC_VERBOSITY"] = environ.get("GRPC_VERBOSITY", "NONE")
     with _environment_lock:
         before = _swap_environment(shown)
         try:
@@ -180,7 +182,7 @@ def _sdk_environment(environ: Mapping[str, str], *, internal_metrics: bool) -> G
 
 
 def _swap_environment(new: Mapping[str, str]) -> dict[str, str]:
-    old = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("OTEL_")}
+    old = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(("OTEL_", "GRPC_VERBOSITY"))}
     os.environ.update(new)
     return old
 

@@ -6,15 +6,22 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tracefuse.telemetry.testing import InMemoryTelemetry
+
+if TYPE_CHECKING:
+    from support.otlp import OtlpReceiver
 
 # At the end, so that nothing here hides an installed package.
 sys.path.append(str(Path(__file__).parent))
 
-from support.otlp import OtlpReceiver
+# How long one example takes says more about the machine than about the code.
+settings.register_profile("tracefuse", deadline=None)
+settings.load_profile("tracefuse")
 
 
 @pytest.fixture
@@ -27,5 +34,8 @@ def memory() -> Iterator[InMemoryTelemetry]:
 @pytest.fixture
 def otlp_receiver() -> Iterator[Callable[..., OtlpReceiver]]:
     """Makes running receivers, `otlp_receiver(protocol, mode)`, and stops them after the test."""
+    # Imported here, so that gRPC's threads are in no process that does not need them.
+    from support.otlp import OtlpReceiver
+
     with ExitStack() as stack:
         yield lambda *args, **kwargs: stack.enter_context(OtlpReceiver(*args, **kwargs))

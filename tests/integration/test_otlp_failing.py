@@ -147,3 +147,39 @@ def test_a_receiver_that_comes_back_gets_what_was_not_lost_yet(otlp_receiver: Re
     report = telemetry.shutdown()
     assert "late" in {span.name for span in receiver.spans()}
     assert report.spans_lost == 2 - len(receiver.spans())
+
+
+FORK = """
+import os, sys
+from tracefuse.telemetry import configure
+telemetry = configure(set_global=False)
+for _ in range(3):
+    telemetry.instrumentation.tracer.start_span("parent's").end()
+child = os.fork()
+if child == 0:
+    telemetry.instrumentation.tracer.start_span("child's").end()
+    report = telemetry.shutdown(deadline=3.0)
+    os.write(1, f"child {report.spans_lost}\\n".encode())
+    os._exit(0)
+os.waitpid(child, 0)
+os.write(1, f"parent {telemetry.shutdown(deadline=3.0).spans_lost}\\n".encode())
+"""
+
+
+@pytest.mark.parametrize(("mode", "lost"), [("normal", (0, 0)), ("unavailable", (1, 3))])
+def test_the_child_of_a_fork_answers_for_its_own_spans_only(
+    otlp_receiver: Receivers, mode: str, lost: tuple[int, int]
+) -> None:
+    receiver = otlp_receiver("http/protobuf", mode)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK],
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
+        env=environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | receiver.environ,
+        timeout=60,
+    )
+    assert done.stdout.splitlines() == [f"child {lost[0]}", f"parent {lost[1]}"]
+    names = sorted(span.name for span in receiver.spans())
+    assert names == ([] if mode == "unavailable" else ["child's", *["parent's"] * 3])

@@ -64,8 +64,8 @@ def wait_hint(error: BaseException) -> float:
 
 def matches(error: BaseException, kinds: ExceptionTypes | ErrorPredicate, *, if_broken: bool) -> bool:
     """Whether `error` is of these kinds, a tuple of types or a predicate; `if_broken` when that raises."""
-    if type(kinds) is tuple:
-        return isinstance(error, kinds)
+    if isinstance(kinds, tuple):
+        return isinstance(error, cast("tuple[type[BaseException], ...]", kinds))
     try:
         # The configs have made a tuple of whatever types they were given: this is a predicate.
         return bool(cast("ErrorPredicate", kinds)(error))

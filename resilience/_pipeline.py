@@ -273,4 +273,6 @@ class _Tries:
 
 async def _run(target: Callable[[], Any]) -> Any:
     result: object = target()
-    return await result if isinstance(result, Awaitable) else result
+    if isinstance(result, Awaitable):
+        return await cast("Awaitable[object]", result)
+    return result

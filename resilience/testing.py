@@ -11,7 +11,7 @@ from ._core import BreakerCore
 from ._events import CircuitBreakerState, Transition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from ._breaker import CircuitBreaker
     from ._events import BreakerEvent
@@ -113,7 +113,7 @@ def inject_failure(
     when: Callable[[Callable[..., Any]], bool] | None = None,
     error: Callable[[], BaseException] = InjectedFailureError,
     random: Callable[[], float] = random_module.random,
-) -> Iterator[None]:
+) -> Generator[None]:
     """Make calls through `breaker` fail in place of calling the function, inside the `with` block.
 
     Give one of `count` (the next so many calls), `rate` (that share of them) or `when` (a predicate

@@ -241,13 +241,11 @@ async def test_each_try_has_a_span_and_what_happens_lands_on_the_right_one(seen:
         for number, wait, previous in [
             [(span.attributes or {}).get(f"attempt.{key}") for key in ("number", "wait", "previous_error")]
         ]
-    ] == [(1, None, None), (2, 1.0, "OSError"), (3, 2.0, "OSError"), (4, 8.0, "CircuitBreakerOpenError")]
+    ] == [(1, None, None), (2, 1.0, "OSError"), (3, 2.0, "OSError"), (4, 8.0, "circuit_breaker_open")]
     events = [[event.name.removeprefix("circuit_breaker.") for event in span.events] for span in attempts]
     assert events == [[], ["transition"], ["rejected"], ["transition", "transition"]]
     assert [span.status.status_code for span in attempts] == [StatusCode.ERROR] * 4
     assert all(span.parent and span.parent.span_id == parent.context.span_id for span in attempts)
-    assert [event.name for event in attempts[1].events] == ["circuit_breaker.transition"]
-    assert [event.name for event in attempts[2].events] == ["circuit_breaker.transition"] * 2
     scheduled = [event for event in parent.events if event.name == "retry.scheduled"]
     assert len(scheduled) == 3
     assert dict(scheduled[0].attributes or {}) == {

@@ -28,21 +28,25 @@ _NOISY: Final = (
     "opentelemetry.sdk._shared_internal",
 )
 # In order: what an exporter logs about a refused connection also speaks of timeouts and retries.
+_WRONG_PROTOCOL: Final = "not an OTLP receiver of this protocol"
+# In order: a refused connection is also "unavailable", a wrong TLS version also speaks of a certificate.
 _REASONS: Final = (
     ("refused", "connection refused"),
     ("resolution", "host not found"),
-    ("resolve", "host not found"),
+    ("resolv", "host not found"),
+    ("wrong_version_number", "not a TLS endpoint"),
     ("certificate", "certificate not accepted"),
+    ("handshake", "TLS handshake failed"),
     ("unauthenticated", "not authenticated"),
     ("code: 401", "not authenticated"),
     ("permission_denied", "not authorised"),
     ("code: 403", "not authorised"),
-    ("unimplemented", "not an OTLP receiver of this protocol"),
-    ("code: 404", "not an OTLP receiver of this protocol"),
-    ("code: 405", "not an OTLP receiver of this protocol"),
-    ("service unavailable", "receiver unavailable"),
+    ("unimplemented", _WRONG_PROTOCOL),
+    ("code: 404", _WRONG_PROTOCOL),
+    ("code: 405", _WRONG_PROTOCOL),
+    ("parsing http/2", _WRONG_PROTOCOL),
+    ("badstatusline", _WRONG_PROTOCOL),
     ("timed out", "timed out"),
-    ("timeout", "timed out"),
     ("deadline", "timed out"),
     ("unavailable", "receiver unavailable"),
 )

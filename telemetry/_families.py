@@ -106,25 +106,32 @@ def families(data: MetricsData, store: ExemplarStore, told: set[str]) -> list[Fa
 
 
 def _add(metric: Metric, groups: dict[str, _Group], taken: dict[str, str], told: set[str]) -> None:
+    group = _group(metric, groups, taken, told)
+    if group is None:
+        return
+    for point in metric.data.data_points:
+        labels, series = label_pairs(point.attributes or {}), _series(point)
+        known = group.series.setdefault(labels, series)
+        if known.bounds != series.bounds:
+            _tell(told, f"metric {metric.name} has one series with two sets of buckets; the first is exposed")
+        elif known is not series:
+            known.merge(series, add=group.add)
+
+
+def _group(metric: Metric, groups: dict[str, _Group], taken: dict[str, str], told: set[str]) -> _Group | None:
+    """The group that `metric` belongs to; None when a family of another type has the name."""
     family = _family(metric)
     group = groups.get(family.name)
-    if group is None or group.family.type != family.type:
-        names = [family.name + suffix for suffix in _TAKEN[family.type]]
-        holder = next((taken[name] for name in names if name in taken), None)
-        if holder is not None:
-            _tell(told, f"metric {metric.name} is not exposed as {family.type} {family.name}: {holder} has that name")
-            return
-        group = groups[family.name] = _Group(family, add=isinstance(metric.data, Sum) or family.type == "histogram")
-        taken |= dict.fromkeys(names, f"{family.type} {family.name}")
-    for point in metric.data.data_points:
-        labels = label_pairs(point.attributes or {})
-        series = _series(point)
-        known = group.series.setdefault(labels, series)
-        if known is not series:
-            if known.bounds == series.bounds:
-                known.merge(series, add=group.add)
-            else:
-                _tell(told, f"metric {metric.name} has one series with two sets of buckets; the first is exposed")
+    if group is not None and group.family.type == family.type:
+        return group
+    names = [family.name + suffix for suffix in _TAKEN[family.type]]
+    holder = next((taken[name] for name in names if name in taken), None)
+    if holder is not None:
+        _tell(told, f"metric {metric.name} is not exposed as {family.type} {family.name}: {holder} has that name")
+        return None
+    taken |= dict.fromkeys(names, f"{family.type} {family.name}")
+    group = groups[family.name] = _Group(family, add=isinstance(metric.data, Sum) or family.type == "histogram")
+    return group
 
 
 def _tell(told: set[str], message: str) -> None:

@@ -102,6 +102,11 @@ def test_the_child_of_a_fork_owes_nothing() -> None:
         ("Failed to export spans batch code: 404, reason: Not Found", "not an OTLP receiver of this protocol"),
         ("Ssl handshake failed: CERTIFICATE_VERIFY_FAILED", "certificate not accepted"),
         ("StatusCode.UNAVAILABLE not now", "receiver unavailable"),
+        ("Error details: errors resolving nowhere:4317: Domain name not found", "host not found"),
+        ("('Connection aborted.', BadStatusLine('')) retrying", "not an OTLP receiver of this protocol"),
+        ("UNAVAILABLE Failed parsing HTTP/2 (Expected SETTINGS frame)", "not an OTLP receiver of this protocol"),
+        ("SSL_ERROR_SSL: WRONG_VERSION_NUMBER: Invalid certificate verification context", "not a TLS endpoint"),
+        ("Failed to export spans batch due to timeout, max retries or shutdown.", "export failed"),
         ("something new", "export failed"),
     ],
 )

@@ -1,1 +1,110 @@
-"""External commands under policy: what may run, how it runs, what came out of it."""
+"""External commands under policy: what may run, how it runs, what came out of it.
+
+Importing this package loads none of it; each name is loaded when it is first asked for, so that the
+parser alone, or `tracefuse --help`, stays light.
+
+>>> from tracefuse.tools import Policy
+>>> Policy().max_addresses
+1024
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._app import App, CompletedScan, build
+    from ._errors import (
+        MissingExtraError,
+        ToolError,
+        ToolErrorType,
+        ToolExecutionError,
+        ToolNotFoundError,
+        ToolTimeoutError,
+    )
+    from ._policy import Policy, PolicyError, PolicyViolation, Rule
+    from ._process import Command, Exit, spawn
+    from ._runner import Completed, Runner
+    from ._settings import (
+        BreakerSettings,
+        NmapSettings,
+        PolicySettings,
+        RetrySettings,
+        ServeSettings,
+        Settings,
+        SettingsError,
+        TelemetrySettings,
+        load_settings,
+    )
+    from ._tool import Caller, CallerKind, Tool
+    from .nmap import ScanRequest
+
+__all__ = [
+    "App",
+    "BreakerSettings",
+    "Caller",
+    "CallerKind",
+    "Command",
+    "Completed",
+    "CompletedScan",
+    "Exit",
+    "MissingExtraError",
+    "NmapSettings",
+    "Policy",
+    "PolicyError",
+    "PolicySettings",
+    "PolicyViolation",
+    "RetrySettings",
+    "Rule",
+    "Runner",
+    "ScanRequest",
+    "ServeSettings",
+    "Settings",
+    "SettingsError",
+    "TelemetrySettings",
+    "Tool",
+    "ToolError",
+    "ToolErrorType",
+    "ToolExecutionError",
+    "ToolNotFoundError",
+    "ToolTimeoutError",
+    "build",
+    "load_settings",
+    "spawn",
+]
+
+_HOMES = {
+    "._app": ("App", "CompletedScan", "build"),
+    "._errors": (
+        "MissingExtraError",
+        "ToolError",
+        "ToolErrorType",
+        "ToolExecutionError",
+        "ToolNotFoundError",
+        "ToolTimeoutError",
+    ),
+    "._policy": ("Policy", "PolicyError", "PolicyViolation", "Rule"),
+    "._process": ("Command", "Exit", "spawn"),
+    "._runner": ("Completed", "Runner"),
+    "._settings": (
+        "BreakerSettings",
+        "NmapSettings",
+        "PolicySettings",
+        "RetrySettings",
+        "ServeSettings",
+        "Settings",
+        "SettingsError",
+        "TelemetrySettings",
+        "load_settings",
+    ),
+    "._tool": ("Caller", "CallerKind", "Tool"),
+    ".nmap": ("ScanRequest",),
+}
+_LAZY = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name], __name__), name)

@@ -23,17 +23,16 @@ from ._settings import Settings, SettingsError, load_settings
 from .nmap._installation import inspect_nmap, script_database_path
 from .nmap._observer import NmapObserver
 from .nmap._report import Report
-from .nmap._request import ScanRequest
+from .nmap._request import ScanPlan, ScanRequest
 from .nmap._resolver import resolve
 from .nmap._scan_events import ScanEvent
-from .nmap._scripts import ScriptDatabase, load_script_database
+from .nmap._script_db import ScriptDatabase, load_script_database
 from .nmap._tool import Nmap
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ._tool import Caller
-    from .nmap._plan import ScanPlan
 
 __all__ = ["App", "CompletedScan", "build"]
 

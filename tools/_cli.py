@@ -16,7 +16,6 @@ from ._exit import ExitCode, explain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ._exit import Explained
 
 __all__ = ["cli"]
 
@@ -30,9 +29,7 @@ Exit codes:
 """
 
 
-@click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EXIT_CODES
-)
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EXIT_CODES)
 @click.version_option(package_version(), prog_name="tracefuse")
 def cli() -> None:
     """Run nmap as a guarded, fully observable operation.
@@ -72,12 +69,16 @@ def _exit_codes(*, as_json: bool = False) -> Iterator[None]:
 
 @cli.command()
 @click.argument("targets", nargs=-1, required=True)
-@click.option("-t", "--template", default="quick", show_default=True, help="Kind of scan; `tracefuse templates` lists them.")
+@click.option(
+    "-t", "--template", default="quick", show_default=True, help="Kind of scan; `tracefuse templates` lists them."
+)
 @click.option("-a", "--args", "extra_args", default="", help="More nmap options in one string: --args '-p 80,443 -sV'.")
 @click.option("-x", "--exclude", multiple=True, help="An address or network to leave out; may be repeated.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for one run of nmap.")
 @click.option("--dry-run", is_flag=True, help="Show what would be run, or why it is refused; start nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON alone on standard output.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON alone on standard output."
+)
 def scan(
     targets: tuple[str, ...],
     template: str,
@@ -100,8 +101,8 @@ def scan(
       tracefuse scan 10.0.0.5 --template thorough --dry-run
     """
     with _exit_codes(as_json=as_json):
-        from ._scan_command import run_scan, show_plan  # noqa: PLC0415
-        from .nmap import ScanRequest  # noqa: PLC0415
+        from ._scan_command import run_scan, show_plan
+        from .nmap import ScanRequest
 
         request = ScanRequest(
             targets=targets, template=template, extra_args=extra_args, exclude=exclude, timeout=timeout
@@ -114,7 +115,7 @@ def scan(
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def templates(as_json: bool) -> None:
     """List the scan templates: what each sends, and roughly how long it takes."""
-    from ._list_command import list_templates  # noqa: PLC0415
+    from ._list_command import list_templates
 
     list_templates(as_json=as_json)
 
@@ -135,13 +136,15 @@ def diff(old: str, new: str, as_json: bool) -> None:
       tracefuse diff monday.json tuesday.json
     """
     with _exit_codes(as_json=as_json):
-        from ._diff_command import show_diff  # noqa: PLC0415
+        from ._diff_command import show_diff
 
         sys.exit(show_diff(old, new, as_json=as_json))
 
 
 @cli.command()
-@click.option("--save-svg", type=click.Path(dir_okay=False, writable=True), help="Also save what was shown as a picture.")
+@click.option(
+    "--save-svg", type=click.Path(dir_okay=False, writable=True), help="Also save what was shown as a picture."
+)
 def demo(save_svg: str | None) -> None:
     """Watch Tracefuse do its job, on loopback, in under a minute.
 
@@ -150,14 +153,16 @@ def demo(save_svg: str | None) -> None:
     that (the trace, the breaker's history, the metrics) is read back from what was recorded.
     """
     with _exit_codes():
-        from ._demo import run_demo  # noqa: PLC0415
+        from ._demo import run_demo
 
         sys.exit(run_demo(save_svg))
 
 
 @cli.command()
 @click.option("--host", help="Address to listen on; loopback only.  [default: 127.0.0.1, or TRACEFUSE_SERVE_HOST]")
-@click.option("--port", type=click.IntRange(0, 65_535), help="Port; 0 takes a free one.  [default: 8080, or TRACEFUSE_SERVE_PORT]")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), help="Port; 0 takes a free one.  [default: 8080, or TRACEFUSE_SERVE_PORT]"
+)
 def serve(host: str | None, port: int | None) -> None:
     """Run the service: scans over HTTP, and /metrics for Prometheus.
 
@@ -168,6 +173,6 @@ def serve(host: str | None, port: int | None) -> None:
       curl -s http://127.0.0.1:8080/scans -H 'content-type: application/json' -d '{"targets": ["127.0.0.1"]}'
     """
     with _exit_codes():
-        from ._serve_command import run_service  # noqa: PLC0415
+        from ._serve_command import run_service
 
         sys.exit(run_service(host, port))

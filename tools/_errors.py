@@ -13,7 +13,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["MissingExtraError", "ToolError", "ToolErrorType", "ToolExecutionError", "ToolNotFoundError", "ToolTimeoutError"]
+__all__ = [
+    "MissingExtraError",
+    "ToolError",
+    "ToolErrorType",
+    "ToolExecutionError",
+    "ToolNotFoundError",
+    "ToolTimeoutError",
+]
 
 
 class ToolErrorType(StrEnum):

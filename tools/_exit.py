@@ -49,7 +49,8 @@ def explain(error: BaseException) -> Explained | None:
             names = ("rule", "token", "position", "example", "suggestion")
             return _explained(ExitCode.REFUSED, "policy_violation", error, f"refused: {error}", names)
         case CircuitBreakerOpenError():
-            return _explained(ExitCode.CIRCUIT_OPEN, "circuit_open", error, str(error), ("breaker_name", "retry_after"))
+            names = ("breaker_name", "retry_after")
+            return _explained(ExitCode.CIRCUIT_OPEN, "circuit_open", error, _refused_by_breaker(error), names)
         case SettingsError() | ConfigurationError():
             return _explained(ExitCode.REFUSED, "bad_setting", error, str(error), ("variable", "value", "expected"))
         case PolicyError():
@@ -60,6 +61,12 @@ def explain(error: BaseException) -> Explained | None:
             return _explained(ExitCode.FAILED, error.error_type.value, error, str(error), ("hint", "detail"))
         case _:
             return None
+
+
+def _refused_by_breaker(error: CircuitBreakerOpenError) -> str:
+    when = "later" if error.retry_after is None else f"in {error.retry_after:.3g} s"
+    before = f" (before that: {error.__cause__})" if isinstance(error.__cause__, ToolError) else ""
+    return f"{error}; try again {when}{before}"
 
 
 def _explained(code: ExitCode, kind: str, error: Exception, line: str, names: tuple[str, ...]) -> Explained:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from .nmap import HostFinished, PhaseBegan, PhaseEnded, Progress as PhaseProgress, phase_name
+from .nmap import HostFinished, PhaseBegan, PhaseEnded, phase_name
+from .nmap import Progress as PhaseProgress
 
 if TYPE_CHECKING:
     from types import TracebackType

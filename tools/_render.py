@@ -40,7 +40,12 @@ def _port_cells(port: Port) -> tuple[str, str, str, str]:
     style = _STATE_STYLE.get(port.state, "yellow")
     service = port.service
     name = escape(service.name) if service else ""
-    return f"{port.number}/{port.protocol}", f"[{style}]{escape(port.state)}[/]", name, escape(service.banner) if service else ""
+    return (
+        f"{port.number}/{port.protocol}",
+        f"[{style}]{escape(port.state)}[/]",
+        name,
+        escape(service.banner) if service else "",
+    )
 
 
 def _extra(extra: ExtraPorts) -> str:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ._runner import Completed
     from .nmap import Report, ScanPlan
 
-__all__ = ["SCHEMA", "completed_to_dict", "partial_to_dict", "plan_to_dict"]
+__all__ = ["SCHEMA", "completed_to_dict", "partial_to_dict"]
 
 SCHEMA = "tracefuse.scan/1"
 
@@ -23,20 +23,8 @@ def completed_to_dict(done: Completed[ScanPlan, Report]) -> dict[str, Any]:
         "trace_id": done.trace_id,
         "attempts": done.attempts,
         "duration": round(done.duration, 6),
-        "plan": plan_to_dict(done.plan),
+        "plan": done.plan.to_dict(),
         "report": report_to_dict(done.result),
-    }
-
-
-def plan_to_dict(plan: ScanPlan) -> dict[str, Any]:
-    """What would be run: template, targets, the number of addresses, nmap's arguments, and the rules applied."""
-    return {
-        "template": plan.template,
-        "targets": list(plan.targets),
-        "address_count": plan.address_count,
-        "argv": list(plan.argv),
-        "rules": list(plan.rules),
-        "notes": list(plan.notes),
     }
 
 

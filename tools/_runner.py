@@ -208,24 +208,24 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
             ) as span:
                 try:
                     with self._translated(command, collector, progress):
-                        exit_ = await self._run(command, consume, span)
+                        ended = await self._run(command, consume, span)
                 finally:
                     observer.ended()
-                return self._judge(exit_, collector, progress)
+                return self._judge(ended, collector, progress)
 
     async def _run(self, command: Command, consume: Callable[[bytes], None], span: trace.Span) -> Exit:
         def started(pid: int) -> None:
             span.set_attribute(Attribute.PROCESS_PID, pid)
 
-        exit_ = await run(command, consume, spawn=self._spawn, started=started, grace=self._grace)
-        span.set_attribute(Attribute.PROCESS_EXIT_CODE, exit_.code)
-        return exit_
+        ended = await run(command, consume, spawn=self._spawn, started=started, grace=self._grace)
+        span.set_attribute(Attribute.PROCESS_EXIT_CODE, ended.code)
+        return ended
 
     def _judge(
-        self, exit_: Exit, collector: Collector[EventT, ResultT], progress: _Progress[EventT, ResultT]
+        self, ended: Exit, collector: Collector[EventT, ResultT], progress: _Progress[EventT, ResultT]
     ) -> ResultT:
         result = progress.result = collector.close()
-        if (failure := self._tool.judge(exit_, result)) is not None:
+        if (failure := self._tool.judge(ended, result)) is not None:
             raise failure
         return result
 
@@ -295,5 +295,5 @@ def _tell(listener: Callable[[EventT], None] | None, event: EventT) -> None:
         return
     try:
         listener(event)
-    except Exception:
+    except Exception:  # noqa: BLE001 - a caller's display must not end the scan
         _log.exception("an on_event callback failed; the scan goes on")

@@ -19,7 +19,7 @@ from ._errors import ToolError
 from ._exit import ExitCode
 from ._live import LiveView
 from ._render import report_table, summary
-from ._result import completed_to_dict, partial_to_dict, plan_to_dict
+from ._result import completed_to_dict, partial_to_dict
 from ._settings import load_settings
 from ._tool import Caller, CallerKind
 from .nmap import HostFinished, Report
@@ -38,7 +38,7 @@ def show_plan(request: ScanRequest, *, as_json: bool) -> ExitCode:
     """Print what would be run; start nothing. Raises what a refused request raises."""
     plan = build(load_settings()).tool.plan(request)
     if as_json:
-        click.echo(json.dumps(plan_to_dict(plan), indent=2))
+        click.echo(json.dumps(plan.to_dict(), indent=2))
         return ExitCode.DONE
     click.echo(f"nmap {' '.join(plan.argv)}")
     click.echo(f"{plan.address_count:,} address{'es' if plan.address_count != 1 else ''}; nothing was started")

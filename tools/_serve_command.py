@@ -57,7 +57,9 @@ def _listen(host: str, port: int) -> socket.socket:
         address = None
     if address is None or not address.is_loopback:
         raise SettingsError(
-            "TRACEFUSE_SERVE_HOST", host, "the service listens on loopback only; for example TRACEFUSE_SERVE_HOST=127.0.0.1"
+            "TRACEFUSE_SERVE_HOST",
+            host,
+            "the service listens on loopback only; for example TRACEFUSE_SERVE_HOST=127.0.0.1",
         )
     try:
         return socket.create_server(
@@ -76,15 +78,17 @@ async def _serve(listener: socket.socket, settings: Settings, telemetry: Telemet
         loop.add_signal_handler(number, _stop, server)
     host, port = listener.getsockname()[:2]
     base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    click.echo(f"tracefuse serves on {base}\n  scans    POST {base}/scans\n  metrics  {base}/metrics\n  health   {base}/livez")
+    click.echo(
+        f"tracefuse serves on {base}\n  scans    POST {base}/scans\n  metrics  {base}/metrics\n  health   {base}/livez"
+    )
     await server.serve(sockets=[listener])
 
 
 def _server(app: App, telemetry: Telemetry) -> uvicorn.Server:
     try:
-        import uvicorn  # noqa: PLC0415
+        import uvicorn
 
-        from ._http import http_app  # noqa: PLC0415
+        from ._http import http_app
     except ImportError as error:
         raise MissingExtraError("tracefuse serve", "serve") from error
 

@@ -103,6 +103,6 @@ class Tool(Protocol[RequestT, PlanT, EventT, ResultT]):
         """A fresh reader for one run."""
         ...
 
-    def judge(self, exit: Exit, result: ResultT) -> ToolError | None:
+    def judge(self, ended: Exit, result: ResultT) -> ToolError | None:
         """Whether a run that ended by itself has failed, and how."""
         ...

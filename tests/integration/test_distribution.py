@@ -26,7 +26,10 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """sdist and wheel, the wheel built from the sdist as an installer would."""
     folder = tmp_path_factory.mktemp("dist")
     subprocess.run(
-        [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)], check=True, capture_output=True, timeout=300
+        [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)],
+        check=True,
+        capture_output=True,
+        timeout=300,
     )
     return folder
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.polling import eventually
 
 from tracefuse.tools._process import STDERR_LIMIT, Command, Exit, run, spawn
 
@@ -19,6 +20,12 @@ def python(source: str, **options: object) -> Command:
 def gone(pid: int) -> bool:
     """True when no process of that id is left, a zombie included."""
     return not Path(f"/proc/{pid}").exists() if Path("/proc/self").exists() else not alive(pid)
+
+
+def descriptors() -> int:
+    """How many files this process has open; 0 where that cannot be seen."""
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0
 
 
 def alive(pid: int) -> bool:
@@ -99,14 +106,7 @@ async def test_cancelling_takes_the_child_and_its_own_children_along() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert gone(pids[0])
-    grandchild = int(output.data)
-    await _until_reaped_by_init(grandchild)
-
-
-async def _until_reaped_by_init(pid: int) -> None:
-    async with asyncio.timeout(10):
-        while alive(pid) and not _is_zombie(pid):
-            await asyncio.sleep(0.01)
+    eventually(lambda: not alive(int(output.data)) or _is_zombie(int(output.data)), "the grandchild to end")
 
 
 def _is_zombie(pid: int) -> bool:
@@ -141,8 +141,7 @@ async def test_an_error_in_the_reader_of_the_output_ends_the_child() -> None:
 
 async def test_no_descriptor_is_left_open() -> None:
     await run(python("print(1)"), Output(), spawn=spawn)
-    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    before = descriptors()
     for _ in range(5):
         await run(python("print(1)"), Output(), spawn=spawn)
-    after = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
-    assert after == before
+    assert descriptors() == before

@@ -1,1 +1,83 @@
-"""nmap: grammars and policy of its command line, its report, and the tool itself."""
+"""nmap: grammars and policy of its command line, its report, what changed between two, and the tool itself."""
+
+from __future__ import annotations
+
+from ._changes import Change, ChangeKind, ReportDiff
+from ._diff import diff
+from ._host import Address, Host, Hostname, Port, Script, Service
+from ._installation import Installation, inspect_nmap
+from ._json import REPORT_SCHEMA, report_from_dict, report_from_json, report_to_dict, report_to_json
+from ._limits import Limits
+from ._outcome import Outcome
+from ._parse_errors import EntityRefusedError, LimitExceededError, MalformedXmlError, NotNmapError, ParseError
+from ._parser import EventParser
+from ._phases import phase_name
+from ._plan import plan
+from ._reading import ReportParser, iter_hosts, parse_nmap_output
+from ._report import Report
+from ._request import ScanPlan, ScanRequest
+from ._resolver import resolve
+from ._scan_events import (
+    HostFinished,
+    HostHinted,
+    PhaseBegan,
+    PhaseEnded,
+    Progress,
+    ScanEvent,
+    ScanFinished,
+    ScanStarted,
+)
+from ._script_db import ScriptDatabase, load_script_database
+from ._templates import TEMPLATES, ScanTemplate, Template
+from ._tool import Nmap
+
+__all__ = [
+    "REPORT_SCHEMA",
+    "TEMPLATES",
+    "Address",
+    "Change",
+    "ChangeKind",
+    "EntityRefusedError",
+    "EventParser",
+    "Host",
+    "HostFinished",
+    "HostHinted",
+    "Hostname",
+    "Installation",
+    "LimitExceededError",
+    "Limits",
+    "MalformedXmlError",
+    "Nmap",
+    "NotNmapError",
+    "Outcome",
+    "ParseError",
+    "PhaseBegan",
+    "PhaseEnded",
+    "Port",
+    "Progress",
+    "Report",
+    "ReportDiff",
+    "ReportParser",
+    "ScanEvent",
+    "ScanFinished",
+    "ScanPlan",
+    "ScanRequest",
+    "ScanStarted",
+    "ScanTemplate",
+    "Script",
+    "ScriptDatabase",
+    "Service",
+    "Template",
+    "diff",
+    "inspect_nmap",
+    "iter_hosts",
+    "load_script_database",
+    "parse_nmap_output",
+    "phase_name",
+    "plan",
+    "report_from_dict",
+    "report_from_json",
+    "report_to_dict",
+    "report_to_json",
+    "resolve",
+]

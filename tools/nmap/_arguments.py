@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from .._policy import PolicyViolation, Rule
-from ._options import CLUSTER_LETTERS, EXCLUSIVE, OPTIONS, Raw, Verdict
+from ._options import CLUSTER_LETTERS, EXCLUSIVE, OPTIONS, Group, Raw, Verdict
 from ._ports import PortList
 from ._values import Ports, Seconds
 
@@ -110,7 +110,7 @@ def check_conflicts(options: Iterable[ScanOption], tokens: Sequence[str] = ()) -
         if problem:
             token = tokens[second.position] if 0 <= second.position < len(tokens) else second.name
             raise violation(
-                Rule.OPTION_CONFLICT, token, second.position, problem, "give one of them", first.row.example
+                Rule.OPTION_CONFLICT, token, second.position, problem, "give one of them", _example(first.row)
             )
 
 
@@ -191,9 +191,8 @@ def _unknown(token: str, name: str, position: int) -> PolicyViolation:
     if meant is None:
         suggestion = "see `nmap --help`; names are exact, and letters are joined only as in -sVC or -vv"
         return violation(Rule.OPTION_UNKNOWN, token, position, "nmap has no option of exactly this name", suggestion)
-    example = meant.example if meant.verdict is Verdict.ALLOWED and meant.raw is not Raw.NEEDED else EXAMPLE
     problem = "nmap has no option of exactly this name, and abbreviations are not accepted"
-    return violation(Rule.OPTION_UNKNOWN, token, position, problem, f"did you mean {meant.name}?", example)
+    return violation(Rule.OPTION_UNKNOWN, token, position, problem, f"did you mean {meant.name}?", _example(meant))
 
 
 _SLIPS: Final = {"--ports": "-p", "--port": "-p", "--decoy": "-D", "--os": "-O", "--ping": "-PE", "--ipv6": "-6"}
@@ -207,10 +206,16 @@ def _parse(row: Option, text: str, position: int, token: str | None = None) -> O
         raise _value_violation(row, token or text, position, str(error)) from None
 
 
+def _example(row: Option) -> str:
+    """The option as it would be accepted, if that depends neither on the policy, on root nor on the targets."""
+    always = row.verdict is Verdict.ALLOWED and row.raw is not Raw.NEEDED and row.group is not Group.FAMILY
+    return row.example if always else EXAMPLE
+
+
 def _value_violation(row: Option, token: str, position: int, problem: str) -> PolicyViolation:
     rule = Rule.PORTS if isinstance(row.grammar, Ports) else Rule.OPTION_VALUE
     problem, _, suggestion = problem.partition("; ")
-    return violation(rule, token, position, f"{row.name}: {problem}", suggestion, row.example)
+    return violation(rule, token, position, f"{row.name}: {problem}", suggestion, _example(row))
 
 
 def _check_verdict(row: Option, token: str, position: int, policy: Policy, *, privileged: bool) -> None:
@@ -230,7 +235,7 @@ def _check_limits(option: ScanOption, token: str, position: int, policy: Policy)
     value = option.value
     if isinstance(value, PortList) and value.written > policy.max_port_ranges:
         problem = f"{value.written} ranges, and a port list may have {policy.max_port_ranges}"
-        raise violation(Rule.PORTS, token, position, problem, "join neighbours to ranges", option.row.example)
+        raise violation(Rule.PORTS, token, position, problem, "join neighbours to ranges", _example(option.row))
     if option.name == "--host-timeout" and isinstance(value, Seconds):
         longest = Seconds(int(policy.max_host_timeout * 1000))
         if value > longest:

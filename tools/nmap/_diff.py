@@ -206,7 +206,7 @@ def _service_change(where: _Where, was: Service | None, now: Service | None) -> 
         return  # one was guessed from the port number, the other asked
     if (was.name, was.tunnel) != (now.name, now.tunnel):
         yield Change(ChangeKind.SERVICE_CHANGED, *where, before=_label(was), after=_label(now))
-    elif was.banner != now.banner:
+    elif (was.product, was.version, was.extra_info) != (now.product, now.version, now.extra_info):
         yield Change(ChangeKind.VERSION_CHANGED, *where, before=was.banner or None, after=now.banner or None)
 
 

@@ -19,7 +19,9 @@ __all__ = ["MINIMUM_VERSION", "Installation", "clean_environment", "inspect_nmap
 MINIMUM_VERSION = (7, 80)
 
 _BANNER = re.compile(rb"Nmap version (\d+)\.(\d+)")
-_HOW_TO_GET_IT = "install it, for example `apt install nmap` or `brew install nmap`, or set TRACEFUSE_NMAP_PATH to where it is"
+_HOW_TO_GET_IT = (
+    "install it, for example `apt install nmap` or `brew install nmap`, or set TRACEFUSE_NMAP_PATH to where it is"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +47,21 @@ async def inspect_nmap(executable: str, *, spawn: Spawn, timeout: float = 10.0) 
     Raises:
         ToolNotFoundError: it is missing, does not answer as nmap, or is older than `MINIMUM_VERSION`.
     """
-    found = shutil.which(executable)
-    if found is None:
-        raise _unavailable(f"nmap was not found: {executable!r} is no program on PATH")
-    # Absolute, because nmap is started in a folder of its own.
-    path = str(Path(found).absolute())
+    path = _find(executable)
     version = _version(await _banner(path, spawn, timeout))
     if version is None:
         raise _unavailable(f"{path} is not nmap: it does not answer --version as nmap does")
     if version < MINIMUM_VERSION:
         raise _unavailable(f"{path} is nmap {_dotted(version)}, and {_dotted(MINIMUM_VERSION)} or newer is needed")
     return Installation(path, version)
+
+
+def _find(executable: str) -> str:
+    found = shutil.which(executable)
+    if found is None:
+        raise _unavailable(f"nmap was not found: {executable!r} is no program on PATH")
+    # Absolute, because nmap is started in a folder of its own.
+    return str(Path(found).absolute())
 
 
 def _unavailable(message: str) -> ToolNotFoundError:

@@ -67,10 +67,7 @@ def plan(
     check_ports(options)
     check_bounds(options)
     selection = _selection(options, policy, scripts)
-    if selection and selection.left_out:
-        notes.append(f"default scripts that the policy refuses are left out: {', '.join(selection.left_out)}")
-    elif selection and not selection.digest:
-        notes.append("without a script database, nmap itself leaves out the default scripts that the policy refuses")
+    notes.extend(_script_notes(selection))
     scope = plan_scope(_targets(request), request.exclude, policy, resolver, _family(options))
     check_family(options, scope.family)
     passed_on = tuple(option for option in options if option.row.group not in {Group.SCRIPTS, Group.FAMILY})
@@ -143,6 +140,18 @@ def _selection(
     rules = ",".join(DEFAULT_RULE if option.value is None else str(option.value) for option in asked)
     position = max(option.position for option in asked)
     return select_scripts(rules, policy, database, position)
+
+
+def _script_notes(selection: ScriptSelection | None) -> list[str]:
+    if selection is None:
+        return []
+    if not selection.digest:
+        return ["without a script database, nmap itself leaves out the default scripts that the policy refuses"]
+    if not selection.left_out:
+        return []
+    shown = ", ".join(selection.left_out[:10])
+    more = f" and {len(selection.left_out) - 10} more" if len(selection.left_out) > 10 else ""
+    return [f"default scripts that the policy refuses are left out: {shown}{more}"]
 
 
 def _rules(

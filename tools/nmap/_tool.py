@@ -12,8 +12,8 @@ from .._process import Command
 from ._installation import clean_environment
 from ._outcome import Outcome, outcome_of
 from ._parse_errors import ParseError
-from ._parser import ReportParser
 from ._plan import plan
+from ._reading import ReportParser
 from ._report import Report
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from .._errors import ToolError
     from .._policy import Policy
     from .._process import Exit
-    from ._plan import Resolver, ScanPlan
-    from ._request import ScanRequest
+    from ._request import ScanPlan, ScanRequest
     from ._scan_events import ScanEvent
-    from ._scripts import ScriptDatabase
+    from ._scope import Resolver
+    from ._script_db import ScriptDatabase
 
 __all__ = ["Nmap"]
 
@@ -41,7 +41,7 @@ class Nmap:
     Args:
         policy: what may be scanned and how; a frozen value, so a change means a new tool.
         resolver: turns a name into addresses, with a time limit of its own.
-        scripts: gives the script database of the installed nmap when a request asks for scripts.
+        scripts: gives the script database of the installed nmap, or None.
         privileged: whether nmap runs with the right to send raw packets.
         timeout: seconds for one run, where the request does not say.
     """
@@ -65,7 +65,7 @@ class Nmap:
 
     def plan(self, request: ScanRequest) -> ScanPlan:
         """What would be run. Raises PolicyViolation when that is nothing."""
-        return plan(request, self.policy, self._resolver, scripts=self._scripts, privileged=self._privileged)
+        return plan(request, self.policy, self._resolver, scripts=self._scripts(), privileged=self._privileged)
 
     def describe(self, plan: ScanPlan) -> dict[str, AttributeValue]:
         """Template and number of addresses."""
@@ -84,17 +84,17 @@ class Nmap:
         """A fresh parser."""
         return _Collector()
 
-    def judge(self, exit: Exit, result: Report) -> ToolError | None:
+    def judge(self, ended: Exit, result: Report) -> ToolError | None:
         """Success is exit code 0, a finished report, and at least one host that was looked at."""
-        if exit.code < 0:
-            return _failure(f"nmap was ended by {_signal(exit.code)}", exit, result)
-        match outcome_of(result, exit_code=exit.code, stderr=exit.stderr):
+        if ended.code < 0:
+            return _failure(f"nmap was ended by {_signal(ended.code)}", ended, result)
+        match outcome_of(result, exit_code=ended.code, stderr=ended.stderr):
             case Outcome.FAILED:
-                return _failure(f"nmap ended with exit code {exit.code}", exit, result)
+                return _failure(f"nmap ended with exit code {ended.code}", ended, result)
             case Outcome.PARTIAL:
-                return _failure(f"nmap's output is incomplete: {result.incomplete_reason}", exit, result)
+                return _failure(f"nmap's output is incomplete: {result.incomplete_reason}", ended, result)
             case Outcome.UNRESOLVED | Outcome.NO_HOSTS:
-                return _failure("nmap looked at no host", exit, result)
+                return _failure("nmap looked at no host", ended, result)
             case _:
                 return None
 
@@ -118,9 +118,9 @@ class _Collector:
             return error.partial or Report(complete=False, incomplete_reason=reason or str(error))
 
 
-def _failure(message: str, exit_: Exit, report: Report) -> ToolExecutionError:
-    hint = "run it as root, or ask for a scan that needs no raw packets" if "requires root" in exit_.stderr else ""
-    return ToolExecutionError(message, hint=hint, detail=exit_.stderr, result=report)
+def _failure(message: str, ended: Exit, report: Report) -> ToolExecutionError:
+    hint = "run it as root, or ask for a scan that needs no raw packets" if "requires root" in ended.stderr else ""
+    return ToolExecutionError(message, hint=hint, detail=ended.stderr, result=report)
 
 
 def _signal(code: int) -> str:

@@ -106,17 +106,18 @@ class Decimal:
 class Duration:
     """A time: a number and one of ms, s, m, h; seconds without a unit. Limits are in milliseconds.
 
-    >>> str(Duration(1, 3_600_000).parse("0.5h"))
+    >>> str(Duration(1, 3_600_000, typical=30_000).parse("0.5h"))
     '1800s'
     """
 
     low: int
     high: int
+    typical: int
 
     @property
     def example(self) -> str:
         """A value that is accepted."""
-        return "30s" if self.high >= 30_000 else str(Seconds(self.high))
+        return str(Seconds(self.typical))
 
     def parse(self, text: str) -> Seconds:
         """The time."""

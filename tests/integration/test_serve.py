@@ -1,0 +1,176 @@
+"""The service as a process: scans over HTTP, hundreds of scrapes meanwhile, a clean end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from support.cli import COMMAND, environment, running_under, tracefuse
+from support.components import needed, nmap_needed
+from support.greeting import greeting
+from support.polling import eventually
+
+pytestmark = nmap_needed
+
+OPENMETRICS = {"accept": "application/openmetrics-text; version=1.0.0"}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service."""
+
+    process: subprocess.Popen[str]
+    url: str
+    cache: Path
+
+    def scan(self, target: str = "127.0.0.1", **fields: object) -> httpx.Response:
+        return httpx.post(f"{self.url}/scans", json={"targets": [target], **fields}, timeout=60)
+
+    def metrics(self, accept: str = "text/plain") -> str:
+        return httpx.get(f"{self.url}/metrics", headers={"accept": accept}, timeout=30).text
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    env = environment(tmp_path / "cache")
+    command = [*COMMAND, "serve", "--port", "0"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().split()[-1]
+            eventually(lambda: httpx.get(f"{url}/livez").is_success, "the service to answer")
+            yield Service(process, url, tmp_path / "cache")
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def listening() -> Iterator[int]:
+    """A port of loopback where a service greets."""
+    with greeting() as port:
+        yield port
+
+
+def test_a_scan_over_http_continues_the_callers_trace(service: Service, listening: int) -> None:
+    answer = httpx.post(
+        f"{service.url}/scans",
+        json={"targets": ["127.0.0.1"], "extra_args": f"-p {listening}"},
+        headers={"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+        timeout=60,
+    )
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+    assert body["report"]["hosts"][0]["ports"][0]["number"] == listening
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind"),
+    [
+        ({"targets": ["8.8.8.8"]}, 422, "policy_violation"),
+        ({"targets": ["127.0.0.1"], "extra_args": "-oN /tmp/x"}, 422, "policy_violation"),
+        ({"targets": []}, 422, "bad_request"),
+        ({"targets": "127.0.0.1"}, 422, "bad_request"),
+        ({"targets": ["127.0.0.1"], "nonsense": 1}, 422, "bad_request"),
+        ({"targets": ["127.0.0.1"], "extra_args": "x" * 70_000}, 413, "body_too_large"),
+    ],
+)
+def test_errors_are_problem_details(service: Service, body: dict[str, object], status: int, kind: str) -> None:
+    answer = httpx.post(f"{service.url}/scans", json=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.json()["type"] == f"urn:tracefuse:{kind}"
+    assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+        ({"content-type": "application/json", "host": "evil.example"}, 400),
+    ],
+)
+def test_a_web_page_cannot_reach_it(service: Service, headers: dict[str, str], status: int) -> None:
+    content = json.dumps({"targets": ["127.0.0.1"]})
+    assert httpx.post(f"{service.url}/scans", content=content, headers=headers).status_code == status
+
+
+def families(text: str) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for family in text_string_to_metric_families(text):
+        assert family.name not in found, f"{family.name} is doubled"
+        found[family.name] = family
+    return found
+
+
+def test_two_hundred_scrapes_while_scanning_are_all_whole(service: Service, listening: int) -> None:
+    assert service.scan(extra_args=f"-p {listening}").status_code == 200
+    expected = set(families(service.metrics(OPENMETRICS["accept"])))
+    with ThreadPoolExecutor(32) as pool, httpx.Client(timeout=60) as client:
+        scans = [pool.submit(service.scan, extra_args="-p 1-2000") for _ in range(4)]
+        scrapes = [pool.submit(client.get, f"{service.url}/metrics", headers=OPENMETRICS) for _ in range(200)]
+        texts = [scrape.result().text for scrape in scrapes]
+        statuses = {scan.result().status_code for scan in scans}
+    assert statuses <= {200, 503}
+    for text in texts:
+        assert text.endswith("# EOF\n")
+        assert expected <= set(families(text))
+
+
+@needed("promtool")
+def test_promtool_accepts_the_exposition(service: Service, listening: int) -> None:
+    service.scan(extra_args=f"-p {listening}")
+    promtool = shutil.which("promtool") or "promtool"
+    checked = subprocess.run(
+        [promtool, "check", "metrics"], input=service.metrics(), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_the_latency_histogram_leads_to_the_trace(service: Service, listening: int) -> None:
+    trace_id = service.scan(extra_args=f"-p {listening}").json()["trace_id"]
+    assert f'trace_id="{trace_id}"' in service.metrics(OPENMETRICS["accept"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_cleanly_on_request(service: Service, number: signal.Signals) -> None:
+    service.process.send_signal(number)
+    _, err = service.process.communicate(timeout=20)
+    assert (service.process.returncode, err) == (0, "")
+
+
+def test_a_second_signal_does_not_wait_for_scans(service: Service) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(service.scan, extra_args="-p- --max-rate 10")
+        eventually(lambda: running_under(service.cache / "runs"), "nmap to run")
+        service.process.send_signal(signal.SIGTERM)
+        service.process.send_signal(signal.SIGTERM)
+        service.process.wait(20)
+        assert running.exception(20) is not None or running.result().status_code >= 500
+    assert running_under(service.cache) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--host", "0.0.0.0"], "loopback only"), (["--host", "example.org"], "loopback only")],
+)
+def test_it_listens_on_loopback_only(tmp_path: Path, arguments: list[str], said: str) -> None:
+    ran = tracefuse("serve", *arguments, env=environment(tmp_path))
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path, listening: int) -> None:
+    ran = tracefuse("serve", "--port", str(listening), env=environment(tmp_path))
+    assert ran.code == 2
+    assert "in use" in ran.err
+    assert "TRACEFUSE_SERVE_PORT=0" in ran.err

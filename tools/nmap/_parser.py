@@ -147,14 +147,11 @@ class EventParser:
             raise _beyond("bytes", limits.bytes)
         self._intake.add(portion)
         self._parse(self._intake.take(len(self._window)))
+        self._check_ports()
         if len(self._window) + self._intake.held > limits.record:
             raise _beyond("record", limits.record)
-        if len(self._window) > PORTION and self._window.count(b"<") > 2 * limits.elements:
-            raise _beyond("elements", limits.elements)
-        if len(self._ports) > limits.ports:
-            raise _beyond("ports", limits.ports)
-        if self._log.hosts > limits.hosts:
-            raise _beyond("hosts", limits.hosts)
+        if len(self._window) > PORTION:
+            self._check_piece(self._window)
 
     def _parse(self, data: bytes) -> None:
         if not data:
@@ -247,8 +244,11 @@ class EventParser:
         record = self._elements.completed_in(root)
         if record is None:
             return
+        self._check_ports()
         self._log.record(record, tuple(self._ports))
         self._ports.clear()
+        if self._log.hosts > self._limits.hosts:
+            raise _beyond("hosts", self._limits.hosts)
         self._log.note_unknown(root, _RECORDS)
         root.clear()
 
@@ -259,9 +259,19 @@ class EventParser:
         self._checker.EndElementHandler = _refuse_more
 
     def _pass_on(self, raw: bytes) -> None:
-        if raw.count(b"<") > 2 * self._limits.elements:
-            raise _beyond("elements", self._limits.elements)
+        self._check_piece(raw)
         self._elements.feed(raw)
+
+    def _check_piece(self, raw: bytes) -> None:
+        limits = self._limits
+        if len(raw) > limits.record:
+            raise _beyond("record", limits.record)
+        if raw.count(b"<") > 2 * limits.elements:  # a tag to begin with and one to end
+            raise _beyond("elements", limits.elements)
+
+    def _check_ports(self) -> None:
+        if len(self._ports) > self._limits.ports:
+            raise _beyond("ports", self._limits.ports)
 
 
 def _tag_end(window: bytes, at: int) -> int:

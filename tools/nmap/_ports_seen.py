@@ -37,6 +37,9 @@ class PortsSeen:
 
         `raw` is what lies between two ends of ports, and `read` gives None when it is no port of a host.
         """
+        seen = self.whole.get(raw)
+        if seen is not None:
+            return seen
         head = _HEAD.match(raw) if len(raw) < _LONGEST else None
         if head is None:
             return read(raw)

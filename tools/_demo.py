@@ -84,6 +84,7 @@ async def _acts(settings: Settings, memory: InMemoryTelemetry, view: DemoView) -
     view.trace(next(node for node in memory.tree() if node.trace_id == recovered.trace_id))
     view.history(app.breaker.get_state_history(10))
     view.metrics(memory.telemetry.exposition().body.decode())
+    view.closing()
 
 
 async def _two_scans(app: App, memory: InMemoryTelemetry, view: DemoView) -> None:
@@ -109,7 +110,7 @@ async def _two_scans(app: App, memory: InMemoryTelemetry, view: DemoView) -> Non
 async def _break_and_recover(app: App, scanner: _Scanner, view: DemoView) -> CompletedScan:
     """The scanner fails until the circuit opens, calls are refused, and it recovers."""
     request = ScanRequest(target="127.0.0.1", extra_args="-Pn -F")
-    view.act(f"The scanner breaks: after {_FAILURES} failures in a row the circuit opens")
+    view.act(f"The scanner breaks; each scan is tried twice, and after {_FAILURES} failures in a row the circuit opens")
     scanner.broken = True
     refused: CircuitBreakerOpenError | None = None
     while refused is None:

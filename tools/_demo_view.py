@@ -36,7 +36,10 @@ _SHOWN = (
     Attribute.PROCESS_EXIT_CODE,
     Attribute.ERROR_TYPE,
 )
-_METRICS = ("circuit_breaker_", "mcp_tool_execution_total", "mcp_tool_errors_total", "tracefuse_scan_")
+_METRICS = (
+    *("circuit_breaker_state", "circuit_breaker_calls", "circuit_breaker_transitions"),
+    *("mcp_tool_execution_total", "mcp_tool_execution_seconds_count", "tracefuse_scan_hosts", "tracefuse_scan_changes"),
+)
 
 
 class DemoView:
@@ -93,8 +96,12 @@ class DemoView:
         """Show the lines of /metrics that tell of this."""
         self.act("And its lines of /metrics")
         for line in exposition.splitlines():
-            if line.startswith(_METRICS) and "_bucket" not in line:
+            if line.startswith(_METRICS) and not line.endswith(" 0.0"):
                 self._line(f"  {escape(line)}")
+
+    def closing(self) -> None:
+        """Say how to go on."""
+        self._line("\nYour turn: [bold]tracefuse scan 127.0.0.1[/], or [bold]tracefuse --help[/]")
 
     def _line(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True)

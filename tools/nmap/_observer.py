@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import time
 from collections import Counter
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
@@ -58,6 +60,9 @@ class NmapObserver:
         self._redact_targets = redact_targets
         self._now = now
         self._phase: trace.Span | None = None
+        self._slowest: list[tuple[float, int, int, dict[str, AttributeValue]]] = []
+        # Breaks ties in the heap, because attributes cannot be compared.
+        self._order = itertools.count()
 
     def event(self, event: ScanEvent) -> None:
         """Begin or end a phase's span, or tell of a host."""
@@ -67,7 +72,7 @@ class NmapObserver:
             case PhaseEnded(_, at, info):
                 self._end(at, info)
             case HostFinished(host):
-                log_event(self._instrumentation.logger, Event.SCAN_HOST, self._host_attributes(host))
+                self._tell_host(host)
             case _:
                 return
 
@@ -86,17 +91,24 @@ class NmapObserver:
         for state, count in ports.items():
             self._instruments.ports(_TOOL, state, count)
         span = trace.get_current_span()
-        for host in heapq.nlargest(_SLOWEST, report.hosts, key=_duration):
-            span.add_event(Event.SCAN_HOST, self._host_attributes(host), timestamp=_nanoseconds(host.ended))
-        attributes: dict[str, AttributeValue] = {
+        for _, at, _, attributes in sorted(self._slowest, key=itemgetter(1)):
+            span.add_event(Event.SCAN_HOST, attributes, timestamp=at)
+        summary: dict[str, AttributeValue] = {
             Attribute.HOSTS_COUNT: sum(hosts.values()),
             Attribute.HOSTS_UP: hosts["up"],
             Attribute.PORTS_OPEN: ports["open"],
             Attribute.COMPLETE: report.complete,
         }
         if report.incomplete_reason is not None:
-            attributes[Attribute.INCOMPLETE_REASON] = report.incomplete_reason
-        return attributes
+            summary[Attribute.INCOMPLETE_REASON] = report.incomplete_reason
+        return summary
+
+    def _tell_host(self, host: Host) -> None:
+        attributes = self._host_attributes(host)
+        log_event(self._instrumentation.logger, Event.SCAN_HOST, attributes)
+        heapq.heappush(self._slowest, (_duration(host), self._now(), next(self._order), attributes))
+        if len(self._slowest) > _SLOWEST:
+            heapq.heappop(self._slowest)
 
     def _begin(self, name: str, at: float) -> None:
         self.ended()
@@ -134,10 +146,6 @@ class NmapObserver:
 
 def _duration(host: Host) -> float:
     return 0.0 if host.started is None or host.ended is None else host.ended - host.started
-
-
-def _nanoseconds(at: float | None) -> int | None:
-    return None if at is None else int(at * _NANOSECONDS)
 
 
 def _host_states(report: Report) -> Counter[str]:

@@ -55,6 +55,12 @@ class V4Set:
         a, b, c, d = ((mask & -mask).bit_length() - 1 for mask in self.octets)
         return IPv4Address(a << 24 | b << 16 | c << 8 | d)
 
+    @property
+    def last(self) -> IPv4Address:
+        """The highest address."""
+        a, b, c, d = (mask.bit_length() - 1 for mask in self.octets)
+        return IPv4Address(a << 24 | b << 16 | c << 8 | d)
+
     def shared(self, other: AddressSet) -> int:
         """How many addresses both hold."""
         meet = self._meet(other) if isinstance(other, V4Set) else None
@@ -111,6 +117,11 @@ class V6Set:
         """The lowest address."""
         return IPv6Address(self.low)
 
+    @property
+    def last(self) -> IPv6Address:
+        """The highest address."""
+        return IPv6Address(self.high)
+
     def shared(self, other: AddressSet) -> int:
         """How many addresses both hold."""
         if not isinstance(other, V6Set):
@@ -128,7 +139,7 @@ class V6Set:
         """The interval in nmap's writing: addresses and networks."""
         if self.low == self.high:
             return (str(self.first),)
-        networks = summarize_address_range(self.first, IPv6Address(self.high))
+        networks = summarize_address_range(self.first, self.last)
         return tuple(str(network).removesuffix("/128") for network in networks)
 
 

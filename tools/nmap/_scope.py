@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from .._policy import Rule
@@ -15,13 +16,16 @@ from ._targets import HostName, parse_target, target_violation
 if TYPE_CHECKING:
     from .._policy import Policy
 
-__all__ = ["MAX_TARGETS", "Resolver", "Scope", "plan_scope"]
+__all__ = ["MAX_EXCLUSIONS", "MAX_TARGETS", "Resolver", "Scope", "plan_scope"]
 
 Resolver: TypeAlias = Callable[[str], Sequence[str]]
 """Gives the addresses of a name as text; empty, or an OSError or LookupError, when there are none."""
 
 MAX_TARGETS: Final = 1024
-"""Target expressions in one request, and exclusions."""
+"""Target expressions in one request."""
+
+MAX_EXCLUSIONS: Final = 256
+"""Exclusions in one request."""
 
 _LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
@@ -57,8 +61,8 @@ def plan_scope(
     >>> scope.targets, scope.address_count
     (('10.0.0.1-3',), 3)
     """
-    _check_number_of(targets, policy, "target")
-    _check_number_of(exclude, policy, "exclude")
+    _check_number_of(targets, MAX_TARGETS, policy, "target")
+    _check_number_of(exclude, MAX_EXCLUSIONS, policy, "exclude")
     exclusions = [_exclusion(text, position, policy) for position, text in enumerate(exclude)]
     texts = [str(text) for text in targets]
     literal: dict[int, AddressSet] = {}
@@ -101,11 +105,11 @@ class _Resolved:
         return tuple(part for part in self.sets if _family_of(part) == family)
 
 
-def _check_number_of(items: Sequence[object], policy: Policy, field: str) -> None:
+def _check_number_of(items: Sequence[object], limit: int, policy: Policy, field: str) -> None:
     if not items and field == "target":
         raise target_violation(policy, Rule.TARGET_SYNTAX, "", None, "there is no target", "give at least one")
-    if len(items) > MAX_TARGETS:
-        problem = f"{len(items):,} expressions, and a request may have {MAX_TARGETS:,}"
+    if len(items) > limit:
+        problem = f"{len(items):,} expressions, and a request may have {limit:,}"
         suggestion = "write networks or ranges, or split the request"
         raise target_violation(policy, Rule.TARGET_COUNT, str(items[0]), None, problem, suggestion, field=field)
 
@@ -194,12 +198,20 @@ def _exclusion(text: object, position: int, policy: Policy) -> AddressSet:
 def _disjoint(sets: Sequence[AddressSet]) -> list[AddressSet]:
     """The union of `sets` without overlaps, so that nothing is scanned or counted twice."""
     distinct = list(dict.fromkeys(sets))
+    if _apart(distinct):
+        return distinct
     wide = [part for part in distinct if part.count > 1]
     kept: list[AddressSet] = []
     for part in wide:
         kept.extend(subtract([part], kept))
     single = [part for part in distinct if part.count == 1 and not any(part.shared(other) for other in kept)]
     return kept + single
+
+
+def _apart(sets: Sequence[AddressSet]) -> bool:
+    """Whether the sets follow one another without their spans touching, as lists of targets mostly do."""
+    spans = sorted((int(part.first), int(part.last)) for part in sets)
+    return all(before[1] < after[0] for before, after in pairwise(spans))
 
 
 def _check_count(count: int, sets: Sequence[AddressSet], texts: Sequence[str], policy: Policy) -> None:

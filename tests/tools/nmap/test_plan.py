@@ -42,7 +42,7 @@ def test_argv_is_options_then_targets_and_nothing_of_the_users_text() -> None:
 
 def test_several_targets_are_items() -> None:
     made = planned("10.0.0.1", targets=("10.0.0.8/30", "web.lab.internal"), exclude=("10.0.0.9",))
-    assert made.targets == ("10.0.0.8,10-11", "10.0.0.1", "10.0.0.7")
+    assert made.targets == ("10.0.0.1", "10.0.0.8,10-11", "10.0.0.7")
     assert made.exclusions == ("10.0.0.9",)
     assert made.address_count == 5
     assert planned("", targets=("10.0.0.1",)).targets == ("10.0.0.1",)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tracefuse.tools._policy import Policy, PolicyViolation, Rule
 from tracefuse.tools.nmap._addresses import V4Set, V6Set, from_network, subtract
-from tracefuse.tools.nmap._scope import MAX_TARGETS, Scope, plan_scope
+from tracefuse.tools.nmap._scope import MAX_EXCLUSIONS, MAX_TARGETS, Scope, plan_scope
 from tracefuse.tools.nmap._targets import HostName, parse_target
 
 POLICY = Policy()
@@ -189,7 +189,7 @@ def test_a_bad_exclusion_is_refused_as_one() -> None:
 def test_too_many_expressions_are_refused() -> None:
     assert scope_of(*(f"10.0.{n // 256}.{n % 256}" for n in range(1024))).address_count == 1024
     assert refused(*["10.0.0.1"] * (MAX_TARGETS + 1)).rule is Rule.TARGET_COUNT
-    assert refused("10.0.0.1", exclude=("10.0.0.2",) * (MAX_TARGETS + 1)).field == "exclude"
+    assert refused("10.0.0.1", exclude=("10.0.0.2",) * (MAX_EXCLUSIONS + 1)).field == "exclude"
     assert refused().rule is Rule.TARGET_SYNTAX
 
 
@@ -342,7 +342,7 @@ def test_counting_agrees_with_expanding(expression: tuple[str, set[int]]) -> Non
     part = parse_target(text, 0, POLICY)
     assert isinstance(part, V4Set)
     assert part.count == len(addresses)
-    assert int(part.first) == min(addresses)
+    assert (int(part.first), int(part.last)) == (min(addresses), max(addresses))
     assert expanded(part) == addresses
     (literal,) = part.literals()
     assert parse_target(literal, 0, POLICY) == part

@@ -17,6 +17,7 @@ from ._errors import (
     BulkheadFullError,
     CircuitBreakerOpenError,
     InvalidConfigError,
+    InvalidSnapshotError,
     PipelineTimeoutError,
     ResilienceError,
 )
@@ -32,10 +33,15 @@ from ._events import (
     Reason,
     Transition,
 )
+from ._keeper import StateKeeper
 from ._permit import CallPermit
 from ._pipeline import Pipeline
+from ._registry import BreakerRegistry, RegistryHealth
+from ._render import render_diagram, render_mermaid, render_timeline
 from ._retry import RetryPolicy
+from ._snapshot import BreakerSnapshot
 from ._stats import CircuitBreakerStats, StateTransition, StateTransitionCallback
+from ._store import MemoryStore, SQLiteStore, StateStore
 
 __all__ = [
     "CB_CALLS_COUNTER",
@@ -47,6 +53,8 @@ __all__ = [
     "BreakerEvent",
     "BreakerMode",
     "BreakerOptions",
+    "BreakerRegistry",
+    "BreakerSnapshot",
     "BulkheadFullError",
     "CallFinished",
     "CallPermit",
@@ -58,15 +66,24 @@ __all__ = [
     "CircuitBreakerStats",
     "ConfigAdjustedWarning",
     "InvalidConfigError",
+    "InvalidSnapshotError",
     "Listener",
+    "MemoryStore",
     "ModeChanged",
     "Outcome",
     "Pipeline",
     "PipelineTimeoutError",
     "Reason",
+    "RegistryHealth",
     "ResilienceError",
     "RetryPolicy",
+    "SQLiteStore",
+    "StateKeeper",
+    "StateStore",
     "StateTransition",
     "StateTransitionCallback",
     "Transition",
+    "render_diagram",
+    "render_mermaid",
+    "render_timeline",
 ]

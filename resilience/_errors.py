@@ -5,6 +5,7 @@
   * BulkheadFullError: the pipeline's bulkhead had no free place
   * PipelineTimeoutError (also TimeoutError): a deadline of the pipeline passed
   * InvalidConfigError (also ValueError): a setting outside its range
+    * InvalidSnapshotError: a stored state that cannot be read
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ __all__ = [
     "BulkheadFullError",
     "CircuitBreakerOpenError",
     "InvalidConfigError",
+    "InvalidSnapshotError",
     "PipelineTimeoutError",
     "ResilienceError",
 ]
@@ -83,3 +85,7 @@ class InvalidConfigError(ResilienceError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.field} is {self.value!r}, expected {self.expected}"
+
+
+class InvalidSnapshotError(InvalidConfigError):
+    """A stored state cannot be read: damaged, or written by another version."""

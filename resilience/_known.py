@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._core import BreakerCore
 from ._events import CircuitBreakerState, Outcome
+from ._persist import restore_into, snapshot_of
 from ._shell import BreakerShell
 from ._stats import CircuitBreakerStats, StateTransition
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._events import Transition
+    from ._snapshot import BreakerSnapshot
 
 __all__ = ["KnownSurface"]
 
@@ -172,6 +174,14 @@ class KnownSurface(BreakerShell):
         await asyncio.gather(*mine, return_exceptions=True)
         tasks.difference_update(mine)
         _log.info("circuit_breaker.cleanup_completed name=%s tasks_cleaned=%d", self.name, len(mine))
+
+    def snapshot(self) -> BreakerSnapshot:
+        """The state as a value that can be stored; see `StateKeeper` for keeping it automatically."""
+        return snapshot_of(self)
+
+    def restore(self, snapshot: BreakerSnapshot) -> None:
+        """Go on from `snapshot`: meant for a new breaker, whose counts it replaces."""
+        restore_into(self, snapshot)
 
     def reset_for_testing(self) -> None:
         """Be as new: closed, normal mode, no counts, no history. Tells nobody."""

@@ -40,6 +40,10 @@ class AtomicCount:
         self.numbers = itertools.count()
         self._read = 0
 
+    def set(self, value: int) -> None:
+        """Go on from `value`."""
+        self.numbers, self._read = itertools.count(value), 0
+
     def value(self) -> int:
         """How often it was counted up."""
         value = next(self.numbers) - self._read

@@ -7,6 +7,8 @@ import inspect
 import json
 import logging
 import pickle
+import subprocess
+import sys
 import threading
 from datetime import datetime
 from typing import Any
@@ -154,7 +156,7 @@ async def test_open_refuses(clock: FakeClock) -> None:  # CB-069, CB-072, CB-114
     trip(breaker)
     clock.advance(4)
     called: list[int] = []
-    with pytest.raises(CircuitBreakerOpenError, match="^Circuit breaker is open for known$") as caught:
+    with pytest.raises(CircuitBreakerOpenError, match=r"^Circuit breaker is open for known$") as caught:
         await breaker.call(called.append, 1)
     assert called == []
     assert (caught.value.retry_after, caught.value.breaker_name) == (6.0, "known")
@@ -447,7 +449,10 @@ def test_jitter_is_drawn_once_per_opening() -> None:  # CB-084, CB-085, CB-127
 
 
 def test_importing_twice_does_not_fail() -> None:  # CB-131
-    import importlib
-
-    module = importlib.import_module("tracefuse.resilience._otel")
-    assert importlib.reload(module) is module
+    script = (
+        "import sys, tracefuse.resilience as first; old = first.CircuitBreaker(name='a')\n"
+        "for name in [name for name in sys.modules if name.startswith('tracefuse')]: del sys.modules[name]\n"
+        "import tracefuse.resilience as second; assert second is not first\n"
+        "second.CircuitBreaker(name='a').call_sync(int)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

@@ -63,7 +63,8 @@ def select_scripts(rules: str, policy: Policy, database: ScriptDatabase | None, 
     try:
         return _select(rules, policy.script_categories, policy.allow_intrusive, database)
     except _RefusedError as error:
-        example = error.example or "--script default"
+        fits = 0 < len(error.example) <= policy.max_argument_length
+        example = error.example if fits else f"--script {DEFAULT_RULE}"
         raise PolicyViolation(
             error.rule, rules, position, example, error.suggestion, problem=error.problem, details=error.details
         ) from None
@@ -91,7 +92,7 @@ def _select(
     guard = _guard(required, refused, database)
     texts = [text.strip() for text in rules.split(",")]
     if database is None:
-        if set(texts) != {DEFAULT_RULE}:
+        if {text.lower() for text in texts} != {DEFAULT_RULE}:
             problem = "the script database of nmap is not at hand, so the scripts cannot be checked"
             raise _RefusedError(Rule.SCRIPT_UNKNOWN, problem, "ask for the default scripts, or install nmap's scripts")
         return ScriptSelection(f"{DEFAULT_RULE}{guard}", ())

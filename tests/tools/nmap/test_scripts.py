@@ -190,10 +190,16 @@ def test_what_is_not_understood_is_refused(rules: str) -> None:
     assert refused(rules).rule is Rule.SCRIPT_UNKNOWN
 
 
+def test_an_example_that_would_be_too_long_gives_way_to_a_short_one() -> None:
+    assert "and not" in refused("safe").example
+    assert refused("safe", Policy(max_argument_length=64)).example == "--script default"
+
+
 def test_without_a_database_only_the_default_scripts_can_be_asked_for() -> None:
     selection = select_scripts("default", Policy(), None)
     assert selection.expression.startswith("default and (default or safe) and not (")
     assert selection.scripts == () and selection.digest == ""
+    assert select_scripts("DEFAULT", Policy(), None) == selection
     with pytest.raises(PolicyViolation, match="database"):
         select_scripts("http-title", Policy(), None)
 

@@ -59,7 +59,7 @@ def push_span_processors(
     processors: list[BatchSpanProcessor] = []
     deliveries: list[Delivery] = []
     if signal.console:
-        processors.append(BatchSpanProcessor(ConsoleSpanExporter(out=sys.stderr)))
+        processors.append(BatchSpanProcessor(ConsoleSpanExporter(out=sys.stderr), meter_provider=meters))
     if signal.otlp:
         delivery = _delivery("spans", signal.otlp)
         exporter: SpanExporter = _exporter("trace_exporter", "OTLPSpanExporter", signal.otlp, meters)
@@ -75,7 +75,7 @@ def push_log_processors(
     processors: list[BatchLogRecordProcessor] = []
     deliveries: list[Delivery] = []
     if signal.console:
-        processors.append(BatchLogRecordProcessor(ConsoleLogRecordExporter(out=sys.stderr)))
+        processors.append(BatchLogRecordProcessor(ConsoleLogRecordExporter(out=sys.stderr), meter_provider=meters))
     if signal.otlp:
         delivery = _delivery("log records", signal.otlp)
         exporter: LogRecordExporter = _exporter("_log_exporter", "OTLPLogExporter", signal.otlp, meters)

@@ -154,7 +154,9 @@ def _tracers(
     if host is not None:
         return host, []
     sampler = _SAMPLERS[config.sampler](config.sampler_ratio)
-    tracers = TracerProvider(sampler, resource, shutdown_on_exit=False, meter_provider=meters)
+    # What is lost is told by processors and exporters; counting each span's start and end as well would
+    # cost more than the span.
+    tracers = TracerProvider(sampler, resource, shutdown_on_exit=False, meter_provider=metrics.NoOpMeterProvider())
     processors, owed = push_span_processors(config.traces, config.span_batch, meters)
     for processor in processors:
         tracers.add_span_processor(processor)
@@ -166,7 +168,7 @@ def _loggers(
 ) -> tuple[_logs.LoggerProvider, list[Delivery]]:
     if host is not None:
         return host, []
-    loggers = LoggerProvider(resource, shutdown_on_exit=False, meter_provider=meters)
+    loggers = LoggerProvider(resource, shutdown_on_exit=False, meter_provider=metrics.NoOpMeterProvider())
     processors, owed = push_log_processors(config.logs, config.log_batch, meters)
     for processor in processors:
         loggers.add_log_record_processor(processor)

@@ -97,7 +97,9 @@ def test_the_sdks_own_metrics_tell_what_was_exported(otlp_receiver: Receivers) -
     with configure(receiver.environ | {"OTEL_BSP_SCHEDULE_DELAY": "10"}, set_global=False) as telemetry:
         telemetry.instrumentation.tracer.start_span("work").end()
         assert receiver.arrived.wait(10)
-        assert "otel_sdk_processor_span_queue_capacity" in telemetry.exposition().body.decode()
+        text = telemetry.exposition().body.decode()
+    assert "otel_sdk_processor_span_queue_capacity" in text
+    assert "otel_sdk_exporter_span_inflight" in text
 
 
 def test_nothing_connects_without_an_endpoint(otlp_receiver: Receivers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,8 @@ def test_the_child_of_a_fork_owes_nothing() -> None:
         ("('Connection aborted.', BadStatusLine('')) retrying", "not an OTLP receiver of this protocol"),
         ("UNAVAILABLE Failed parsing HTTP/2 (Expected SETTINGS frame)", "not an OTLP receiver of this protocol"),
         ("SSL_ERROR_SSL: WRONG_VERSION_NUMBER: Invalid certificate verification context", "not a TLS endpoint"),
-        ("Failed to export spans batch due to timeout, max retries or shutdown.", "export failed"),
+        ("Failed to export spans batch due to timeout, max retries or shutdown.", "timed out"),
+        ("Transient error Service Unavailable ... due to timeout, max retries or shutdown.", "receiver unavailable"),
         ("something new", "export failed"),
     ],
 )

@@ -88,8 +88,9 @@ def test_the_sdks_own_metrics_are_on_unless_switched_off() -> None:
     for value, shown in (("", True), ("false", False)):
         environ = {"OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": value}
         with configure(environ, set_global=False) as telemetry:
-            telemetry.instrumentation.tracer.start_span("work").end()
-            assert ("otel_sdk_span_started_total" in telemetry.exposition().body.decode()) is shown
+            telemetry.exposition()
+            text = telemetry.exposition().body.decode()
+            assert ("otel_sdk_metric_reader_collection_duration_seconds" in text) is shown
 
 
 def test_what_is_given_is_attached() -> None:
@@ -99,6 +100,7 @@ def test_what_is_given_is_attached() -> None:
     ) as telemetry:
         telemetry.instrumentation.tracer.start_span("work").end()
         assert [span.name for span in spans.get_finished_spans()] == ["work"]
+        telemetry.instrumentation.counter("mcp.tool.errors").add(1)
         assert reader.get_metrics_data() is not None
 
 

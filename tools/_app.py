@@ -22,10 +22,7 @@ from ._runner import Completed, Runner
 from ._settings import Settings, SettingsError, load_settings
 from .nmap._installation import inspect_nmap, script_database_path
 from .nmap._observer import NmapObserver
-from .nmap._report import Report
-from .nmap._request import ScanPlan, ScanRequest
 from .nmap._resolver import resolve
-from .nmap._scan_events import ScanEvent
 from .nmap._script_db import ScriptDatabase, load_script_database
 from .nmap._tool import Nmap
 
@@ -33,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ._tool import Caller
+    from .nmap._report import Report
+    from .nmap._request import ScanPlan, ScanRequest
+    from .nmap._scan_events import ScanEvent
 
 __all__ = ["App", "CompletedScan", "build"]
 
@@ -127,9 +127,8 @@ class _Locator:
 
 def _policy(settings: Settings) -> Policy:
     chosen = settings.policy
-    networks = {"networks": chosen.networks} if chosen.networks else {}
     return Policy(
-        **networks,
+        networks=chosen.networks,
         domains=chosen.domains,
         max_addresses=chosen.max_addresses,
         allow_intrusive=chosen.allow_intrusive,

@@ -14,7 +14,7 @@ from tracefuse.telemetry import package_version
 from ._exit import ExitCode, explain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 
 __all__ = ["cli"]
@@ -47,7 +47,7 @@ def cli() -> None:
 
 
 @contextmanager
-def _exit_codes(*, as_json: bool = False) -> Iterator[None]:
+def _exit_codes(*, as_json: bool = False) -> Generator[None]:
     """End the process with the documented code and one clear line, never a traceback, for known errors."""
     try:
         yield

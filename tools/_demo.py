@@ -27,7 +27,7 @@ from .nmap import ScanRequest, diff
 from .nmap._installation import inspect_nmap
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from ._app import App, CompletedScan
     from ._settings import Settings
@@ -138,7 +138,7 @@ def _request(*ports: int) -> ScanRequest:
 
 
 @asynccontextmanager
-async def _service(banner: bytes, port: int = 0) -> AsyncIterator[int]:
+async def _service(banner: bytes, port: int = 0) -> AsyncGenerator[int]:
     """A small TCP service on loopback that says who it is; gives its port, closes at the end of the block."""
 
     async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -123,7 +123,7 @@ def _fill(tree: Tree, node: SpanNode) -> None:
 
 def _span_label(node: SpanNode) -> str:
     style = "bold red" if node.status == "ERROR" else "bold"
-    shown = " ".join(f"{_short(key)}={node.attributes[key]}" for key in _SHOWN if key in node.attributes)
+    shown = " ".join(f"{_short(key)}={_value(node.attributes[key])}" for key in _SHOWN if key in node.attributes)
     return f"[{style}]{escape(node.name)}[/] {_duration(node.duration)} [dim]{escape(shown)}[/]"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ._exit import ExitCode
-from .nmap import Report, diff, parse_nmap_output, report_from_dict
+from .nmap import ParseError, Report, diff, parse_nmap_output, report_from_dict
 
 __all__ = ["show_diff"]
 
@@ -38,5 +38,8 @@ def _read(path: str) -> Report:
     data = Path(path).read_bytes()
     if not data.lstrip().startswith(b"{"):
         return parse_nmap_output(data)
-    document = json.loads(data)
+    try:
+        document = json.loads(data)
+    except ValueError as error:
+        raise ParseError(f"{path} is no whole JSON document: {error}") from error
     return report_from_dict(document.get("report", document))

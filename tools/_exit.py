@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tracefuse.resilience import CircuitBreakerOpenError
 from tracefuse.telemetry import ConfigurationError
@@ -12,6 +12,7 @@ from tracefuse.telemetry import ConfigurationError
 from ._errors import MissingExtraError, ToolError
 from ._policy import PolicyError, PolicyViolation
 from ._settings import SettingsError
+from .nmap import ParseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,37 +39,43 @@ class Explained:
     fields: Mapping[str, object]
 
 
+_KNOWN: Final[tuple[tuple[type[Exception], ExitCode, str, tuple[str, ...]], ...]] = (
+    (PolicyViolation, ExitCode.REFUSED, "policy_violation", ("rule", "token", "position", "example", "suggestion")),
+    (CircuitBreakerOpenError, ExitCode.CIRCUIT_OPEN, "circuit_open", ("breaker_name", "retry_after")),
+    (SettingsError, ExitCode.REFUSED, "bad_setting", ("variable", "value", "expected")),
+    (ConfigurationError, ExitCode.REFUSED, "bad_setting", ("variable", "value", "expected")),
+    (PolicyError, ExitCode.REFUSED, "bad_setting", ("field", "value", "expected")),
+    (MissingExtraError, ExitCode.REFUSED, "missing_extra", ("feature", "extra")),
+    (ParseError, ExitCode.REFUSED, "unreadable_result", ()),
+    (ToolError, ExitCode.FAILED, "tool_error", ("error_type", "hint", "detail")),
+)
+"""Each known error: its exit code, its name as data, and the attributes that a program can act on."""
+
+
 def explain(error: BaseException) -> Explained | None:
     """Explain `error`, or return None when it is none of those a user can act on.
 
     >>> explain(SettingsError("TRACEFUSE_RETRY_ATTEMPTS", "0", "it should be at least 1")).code.name
     'REFUSED'
     """
+    for kind, code, name, attributes in _KNOWN:
+        if isinstance(error, kind):
+            fields = {attribute: getattr(error, attribute) for attribute in attributes}
+            return Explained(code, _line(error), {"type": name, "message": str(error), **fields})
+    return None
+
+
+def _line(error: BaseException) -> str:
     match error:
         case PolicyViolation():
-            names = ("rule", "token", "position", "example", "suggestion")
-            return _explained(ExitCode.REFUSED, "policy_violation", error, f"refused: {error}", names)
+            return f"refused: {error}"
         case CircuitBreakerOpenError():
-            names = ("breaker_name", "retry_after")
-            return _explained(ExitCode.CIRCUIT_OPEN, "circuit_open", error, _refused_by_breaker(error), names)
-        case SettingsError() | ConfigurationError():
-            return _explained(ExitCode.REFUSED, "bad_setting", error, str(error), ("variable", "value", "expected"))
-        case PolicyError():
-            return _explained(ExitCode.REFUSED, "bad_setting", error, str(error), ("field", "value", "expected"))
-        case MissingExtraError():
-            return _explained(ExitCode.REFUSED, "missing_extra", error, str(error), ("feature", "extra"))
-        case ToolError():
-            return _explained(ExitCode.FAILED, error.error_type.value, error, str(error), ("hint", "detail"))
+            return _refused_by_breaker(error)
         case _:
-            return None
+            return str(error)
 
 
 def _refused_by_breaker(error: CircuitBreakerOpenError) -> str:
     when = "later" if error.retry_after is None else f"in {error.retry_after:.3g} s"
     before = f" (before that: {error.__cause__})" if isinstance(error.__cause__, ToolError) else ""
     return f"{error}; try again {when}{before}"
-
-
-def _explained(code: ExitCode, kind: str, error: Exception, line: str, names: tuple[str, ...]) -> Explained:
-    fields = {name: getattr(error, name) for name in names}
-    return Explained(code, line, {"type": kind, "message": str(error), **fields})

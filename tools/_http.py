@@ -141,7 +141,7 @@ async def _read(request: Request) -> bytes:
 
 def _refusal(explained: Explained) -> Response:
     fields = dict(explained.fields)
-    headers = {}
+    headers: dict[str, str] = {}
     if isinstance(retry_after := fields.get("retry_after"), float):
         headers["retry-after"] = str(math.ceil(retry_after))
     kind, message = str(fields.pop("type")), str(fields.pop("message"))

@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from .nmap import ExtraPorts, Host, Port, Report
+    from .nmap import Host, Port, Report
+    from .nmap._host import ExtraPorts
 
 __all__ = ["report_table", "summary"]
 

@@ -37,7 +37,7 @@ from ._process import run, spawn
 from ._tool import Caller
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Generator
     from pathlib import Path
 
     from opentelemetry import trace
@@ -171,7 +171,7 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
         return plan
 
     @contextmanager
-    def _measured(self, began: float, span: trace.Span, progress: _Progress[EventT, ResultT]) -> Iterator[None]:
+    def _measured(self, began: float, span: trace.Span, progress: _Progress[EventT, ResultT]) -> Generator[None]:
         """Count the execution, and what it found, however it ends."""
         name, failure = self._tool.name, None
         self._executions.start(name)
@@ -232,7 +232,7 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
     @contextmanager
     def _translated(
         self, command: Command, collector: Collector[EventT, ResultT], progress: _Progress[EventT, ResultT]
-    ) -> Iterator[None]:
+    ) -> Generator[None]:
         """Keep what was found when a run is cut short, and say in the tool's terms what cut it."""
         name = self._tool.name
         try:
@@ -251,7 +251,7 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
             raise
 
     @contextmanager
-    def _workdir(self) -> Iterator[str]:
+    def _workdir(self) -> Generator[str]:
         """An empty folder, because nmap takes scripts and data files from the one it is started in."""
         try:
             self._workdirs.mkdir(parents=True, exist_ok=True)

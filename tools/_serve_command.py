@@ -20,7 +20,7 @@ from ._scan_command import close
 from ._settings import SettingsError, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     import uvicorn
 
@@ -96,7 +96,7 @@ def _server(app: App, telemetry: Telemetry) -> uvicorn.Server:
         """Leaves the signals to us: uvicorn would raise them again at the end, and the exit code would not be 0."""
 
         @contextmanager
-        def capture_signals(self) -> Iterator[None]:
+        def capture_signals(self) -> Generator[None]:
             yield
 
     return Server(

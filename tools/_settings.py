@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSettingsError
+
+from ._policy import PRIVATE_NETWORKS
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -29,16 +31,17 @@ __all__ = [
 _PREFIX = "TRACEFUSE_"
 
 
+def _parts(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
 def _split(value: object) -> object:
     """Let a comma list stand for a tuple, as people write one in a variable."""
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    return _parts(value) if isinstance(value, str) else value
 
 
 def _networks(value: object) -> object:
-    parts = _split(value)
-    if not isinstance(parts, tuple):
-        return parts
-    return tuple(ip_network(part) if isinstance(part, str) else part for part in parts)
+    return tuple(map(ip_network, _parts(value))) if isinstance(value, str) else value
 
 
 class _Section(BaseModel):
@@ -54,9 +57,9 @@ class NmapSettings(_Section):
 
 
 class PolicySettings(_Section):
-    """What may be scanned. Empty `networks` means loopback, RFC 1918 and unique-local IPv6."""
+    """What may be scanned; by default loopback, RFC 1918 and unique-local IPv6."""
 
-    networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)] = ()
+    networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)] = PRIVATE_NETWORKS
     domains: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = (".lab.internal",)
     max_addresses: int = Field(default=1024, ge=1, le=1_048_576)
     allow_intrusive: bool = False
@@ -153,7 +156,7 @@ def _explain(details: ErrorDetails) -> SettingsError:
     location = [str(part) for part in details["loc"] if isinstance(part, str)]
     parent, default = _default(location[:-1]), _default(location)
     if details["type"] == "extra_forbidden":
-        known = ", ".join(_variable([*location[:-1], field]) for field in type(parent).model_fields)
+        known = _names(location[:-1], parent)
         return SettingsError(_variable(location), str(details["input"]), f"there is no such setting; there are {known}")
     message = details["msg"].removeprefix("Value error, ").replace("Input should", "it should")
     example = "" if default in (None, ()) else f"; for example {_variable(location)}={_shown(default)}"
@@ -165,9 +168,13 @@ def _section_error() -> SettingsError:
     for section, field in Settings.model_fields.items():
         variable = _variable([section])
         if variable in os.environ and isinstance(field.default, _Section):
-            known = ", ".join(_variable([section, name]) for name in type(field.default).model_fields)
+            known = _names([section], field.default)
             return SettingsError(variable, os.environ[variable], f"it is a group of settings: {known}")
     return SettingsError(_PREFIX + "*", "", "one of these variables cannot be read")
+
+
+def _names(location: list[str], section: BaseModel) -> str:
+    return ", ".join(_variable([*location, name]) for name in type(section).model_fields)
 
 
 def _default(location: list[str]) -> Any:
@@ -182,4 +189,4 @@ def _variable(location: list[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return ",".join(map(str, cast("tuple[object, ...]", value))) if isinstance(value, tuple) else str(value)

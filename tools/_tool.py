@@ -21,7 +21,6 @@ RequestT = TypeVar("RequestT", contravariant=True)
 PlanT = TypeVar("PlanT")
 PlanT_contra = TypeVar("PlanT_contra", contravariant=True)
 EventT = TypeVar("EventT")
-EventT_co = TypeVar("EventT_co", covariant=True)
 EventT_contra = TypeVar("EventT_contra", contravariant=True)
 ResultT = TypeVar("ResultT")
 ResultT_co = TypeVar("ResultT_co", covariant=True)
@@ -47,10 +46,10 @@ class Caller:
     user: str | None = None
 
 
-class Collector(Protocol[EventT_co, ResultT_co]):
+class Collector(Protocol[EventT, ResultT_co]):
     """Reads a tool's output as it comes."""
 
-    def feed(self, data: bytes) -> list[EventT_co]:
+    def feed(self, data: bytes) -> list[EventT]:
         """Take a piece of output; return what it completed, in order.
 
         Raises:
@@ -66,7 +65,7 @@ class Collector(Protocol[EventT_co, ResultT_co]):
 class Observer(Protocol[EventT_contra, ResultT_contra]):
     """Tells the events and the result of one scan in spans, log records and metrics."""
 
-    def event(self, event: EventT_contra) -> None:
+    def event(self, event: EventT_contra, /) -> None:
         """Something happened in the tool."""
         ...
 
@@ -74,7 +73,7 @@ class Observer(Protocol[EventT_contra, ResultT_contra]):
         """The process is gone: close what is still open."""
         ...
 
-    def result(self, result: ResultT_contra) -> dict[str, AttributeValue]:
+    def result(self, result: ResultT_contra, /) -> dict[str, AttributeValue]:
         """Count what was found; return attributes for the scan's span."""
         ...
 

@@ -149,7 +149,7 @@ def test_a_failing_nmap_is_tried_again_and_its_words_are_passed_on(env: dict[str
     ran = tracefuse("scan", "127.0.0.1", "--json", env=env)
     assert ran.code == 1
     assert "it broke" in one_line(ran)
-    assert ran.json["error"]["type"] == "execution_error"
+    assert ran.json["error"]["error_type"] == "execution_error"
 
 
 def test_an_open_circuit_has_an_exit_code_of_its_own(env: dict[str, str], tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_an_open_circuit_has_an_exit_code_of_its_own(env: dict[str, str], tmp_pa
 def test_a_timeout_stops_nmap_and_says_so(env: dict[str, str], tmp_path: Path) -> None:
     ran = tracefuse("scan", "127.0.0.1", "--args", "-p- --max-rate 10", "--timeout", "0.5", "--json", env=env)
     assert ran.code == 1
-    assert ran.json["error"]["type"] == "timeout"
+    assert ran.json["error"]["error_type"] == "timeout"
     assert running_under(tmp_path) == []
 
 
@@ -208,6 +208,14 @@ def test_a_diff_of_two_scans_shows_the_port_that_opened(env: dict[str, str], tmp
     changed = tracefuse("diff", str(tmp_path / "old.json"), str(tmp_path / "new.json"), env=env)
     assert changed.code == 1
     assert f"{other}/tcp" in changed.out
+
+
+@pytest.mark.parametrize("content", ["", "{", "<html></html>", "nonsense", '{"schema": "other/1"}'])
+def test_a_diff_of_what_is_no_result_says_so(env: dict[str, str], tmp_path: Path, content: str) -> None:
+    (tmp_path / "old").write_text(content, encoding="utf-8")
+    ran = tracefuse("diff", str(tmp_path / "old"), str(tmp_path / "old"), env=env)
+    assert (ran.code, ran.out) == (2, "")
+    one_line(ran)
 
 
 def test_templates_are_listed(env: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.cli import environment, tracefuse
 from support.components import nmap_needed
 from support.greeting import greeting

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
 from support.cli import COMMAND, environment, running_under, tracefuse
 from support.components import needed, nmap_needed
 from support.greeting import greeting

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.polling import eventually
 
+from support.polling import eventually
 from tracefuse.tools._process import STDERR_LIMIT, Command, Exit, run, spawn
 
 

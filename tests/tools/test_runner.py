@@ -205,7 +205,7 @@ async def test_what_was_found_before_a_failure_is_kept_and_counted(bench: Bench)
 
 async def test_a_hanging_tool_is_stopped_and_its_words_are_kept(bench: Bench) -> None:
     process = FakeProcess([b"a"], exit_code=None)
-    with pytest.raises(ToolTimeoutError, match="did not end within 0.05 s") as caught:
+    with pytest.raises(ToolTimeoutError, match=r"did not end within 0\.05 s") as caught:
         await bench.runner(process).run("hello")
     assert process.stopped
     assert caught.value.result == Words(("a",), "timeout")

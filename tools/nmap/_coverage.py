@@ -57,8 +57,15 @@ class PortRanges:
     @classmethod
     def parse(cls, services: str) -> PortRanges:
         """Read nmap's range list; what is no range is left out."""
-        ranges = sorted(_ranges(services))
-        return cls(tuple(start for start, _ in ranges), tuple(end for _, end in ranges))
+        starts: list[int] = []
+        ends: list[int] = []
+        for start, end in sorted(_ranges(services)):
+            if ends and start <= ends[-1] + 1:
+                ends[-1] = max(ends[-1], end)
+            else:
+                starts.append(start)
+                ends.append(end)
+        return cls(tuple(starts), tuple(ends))
 
     def __contains__(self, port: int) -> bool:
         index = bisect_right(self.starts, port) - 1

@@ -29,8 +29,8 @@ _NOT_SHOWN: Final = re.compile(
 )
 _TABLE: Final = re.compile(r"^(?:PORT|PROTOCOL) +STATE +SERVICE( +REASON)?( +VERSION)?\s*$")
 _PORT: Final = re.compile(r"^(\d{1,5})(?:/(\w{1,8}))? +([a-z|]+)(?: +|$)")
-_SCRIPT: Final = re.compile(r"^\|[ _]([\w.-]+): ?(.*)$")
-_SCRIPT_MORE: Final = re.compile(r"^\|[ _] ?(.*)$")
+_SCRIPT: Final = re.compile(r"^\|[ _]([a-z0-9][a-z0-9_.-]*): ?(.*)$")
+_SCRIPT_MORE: Final = re.compile(r"^\|[ _](.*)$")
 _REASON: Final = re.compile(r"^(\S+)(?: ttl (\d{1,3}))?(?: from (\S+))?")
 _MAC: Final = re.compile(r"^MAC Address: (\S+)(?: \((.*)\))?")
 _HOP: Final = re.compile(r"^(\d{1,3}) +(?:([\d.]{1,12}) ms|\.\.\.|--) *(?:(\S+) \(([^)]+)\)|(\S+))?\s*$")
@@ -168,8 +168,8 @@ def _service(name: str, version: str) -> Service:
 def _read_script(draft: _Draft, line: str) -> None:
     begun, more = _SCRIPT.match(line), _SCRIPT_MORE.match(line)
     scripts = draft.scripts if draft.of_host or not draft.ports else list(draft.ports[-1].scripts)
-    # A script's further lines are indented by two; its first has the script's name right after the bar.
-    if begun and not line.startswith(("|  ", "|_ ")):
+    # A script's first line has its name right after the bar; the names are in lower case.
+    if begun:
         scripts.append(Script(begun[1], begun[2]))
     elif more and scripts:
         last = scripts[-1]

@@ -210,6 +210,28 @@ class CoreMachine(RuleBasedStateMachine):
             if self.model.state is not before and before is not OPEN:
                 return
 
+    @rule(healthy=st.sampled_from([0.0, 5.0, 12.0]))
+    def flap(self, healthy: float) -> None:
+        """Trip, recover, and trip again after so many healthy seconds."""
+        for failures in (True, False, True):
+            self.hurry(failures, 0.0)
+            self.now += healthy
+
+    @rule(target=permits, share=st.sampled_from([0.5, 1.0]), gap=st.sampled_from([0.0, 4.0]))
+    def lose_probes(self, share: float, gap: float):
+        """Fill the half-open state with probes nobody settles, let their deadline come near, ask again."""
+        if self.model.mode is not BreakerMode.NORMAL or self.model.state is CLOSED:
+            return multiple()
+        if self.model.state is OPEN:
+            self.now = max(self.now, self.model.deadline)
+        tickets = []
+        for _ in range(self.config.half_open_max_calls + 1):
+            tickets.append(self.admit())
+            self.now += gap
+        self.now = max(self.now, self.now - gap + share * self.config.half_open_timeout)
+        tickets += [self.admit(), self.admit()]
+        return multiple(*(ticket for ticket in tickets if isinstance(ticket, tuple)))
+
     @rule(mode=st.sampled_from([*BreakerMode, BreakerMode.NORMAL, BreakerMode.NORMAL]))
     def switch(self, mode: BreakerMode) -> None:
         assert self.core.set_mode(mode) is self.model.mode
@@ -254,4 +276,4 @@ class CoreMachine(RuleBasedStateMachine):
 
 
 TestCore = CoreMachine.TestCase
-TestCore.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestCore.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)

@@ -8,6 +8,7 @@ from ._host import Address, Host, Hostname, Port, Script, Service
 from ._installation import Installation, inspect_nmap
 from ._json import REPORT_SCHEMA, report_from_dict, report_from_json, report_to_dict, report_to_json
 from ._limits import Limits
+from ._options import OPTION_TABLE, Option, Verdict
 from ._outcome import Outcome
 from ._parse_errors import EntityRefusedError, LimitExceededError, MalformedXmlError, NotNmapError, ParseError
 from ._parser import EventParser
@@ -27,11 +28,14 @@ from ._scan_events import (
     ScanFinished,
     ScanStarted,
 )
-from ._script_db import ScriptDatabase, load_script_database
+from ._scope import Resolver
+from ._script_db import ScriptDatabase, ScriptDatabaseError, load_script_database
+from ._scripts import ScriptSelection, clear_script_cache
 from ._templates import TEMPLATES, ScanTemplate, Template
 from ._tool import Nmap
 
 __all__ = [
+    "OPTION_TABLE",
     "REPORT_SCHEMA",
     "TEMPLATES",
     "Address",
@@ -49,6 +53,7 @@ __all__ = [
     "MalformedXmlError",
     "Nmap",
     "NotNmapError",
+    "Option",
     "Outcome",
     "ParseError",
     "PhaseBegan",
@@ -58,6 +63,7 @@ __all__ = [
     "Report",
     "ReportDiff",
     "ReportParser",
+    "Resolver",
     "ScanEvent",
     "ScanFinished",
     "ScanPlan",
@@ -66,8 +72,12 @@ __all__ = [
     "ScanTemplate",
     "Script",
     "ScriptDatabase",
+    "ScriptDatabaseError",
+    "ScriptSelection",
     "Service",
     "Template",
+    "Verdict",
+    "clear_script_cache",
     "diff",
     "inspect_nmap",
     "iter_hosts",

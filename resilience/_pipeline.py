@@ -239,7 +239,8 @@ class _Tries:
         return None if timeout is None else max(0.0, timeout - (self._pipeline._clock() - self._began))
 
     def succeeded(self) -> None:
-        """The try succeeded: it earns its part of a retry."""
+        """The try succeeded: it earns its part of a retry, and what failed before is let go."""
+        self._error = None
         if self._pipeline._budget is not None:
             self._pipeline._budget.earn()
 

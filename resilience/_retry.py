@@ -9,7 +9,7 @@ import random as random_module
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import tenacity
 
@@ -19,6 +19,7 @@ from ._errors import CircuitBreakerOpenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from ._config import ErrorPredicate, ExceptionTypes
 
@@ -94,24 +95,22 @@ class RetryRun:
             stop=self._is_over,
             wait=self._wait,
             retry=self._is_retryable,
-            reraise=True,
+            retry_error_callback=lambda _: None,
         )
         self._retrying.begin()
         self._state = tenacity.RetryCallState(self._retrying, None, (), {})
 
     def next_wait(self, error: Exception) -> float | None:
-        """The seconds to wait before the next try after `error`; None: do not try again."""
-        self._state.set_exception((type(error), error, error.__traceback__))
-        try:
-            verdict = self._retrying.iter(self._state)
-        except Exception as raised:
-            if raised is not error:
-                raise
-            return None
-        if not isinstance(verdict, tenacity.DoSleep):
-            return None
+        """The seconds to wait before the next try after `error`; None: do not try again.
+
+        The error is handed over as a result: tenacity then decides without raising it, and so without
+        adding its own frames to the error's traceback.
+        """
+        self._state.set_result(error)
+        verdict = self._retrying.iter(self._state)
+        # Not kept: an error whose traceback leads here would be a cycle.
         self._state.prepare_for_next_attempt()
-        return float(verdict)
+        return float(verdict) if isinstance(verdict, tenacity.DoSleep) else None
 
     def _is_retryable(self, state: tenacity.RetryCallState) -> bool:
         error = _error_of(state)
@@ -168,5 +167,4 @@ class RetryBudget:
 
 
 def _error_of(state: tenacity.RetryCallState) -> BaseException:
-    error = state.outcome.exception() if state.outcome is not None else None
-    return error if error is not None else RuntimeError("there was no failure")
+    return cast("BaseException", cast("Future[object]", state.outcome).result())

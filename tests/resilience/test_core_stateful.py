@@ -212,13 +212,13 @@ class CoreMachine(RuleBasedStateMachine):
 
     @rule(healthy=st.sampled_from([0.0, 5.0, 12.0]))
     def flap(self, healthy: float) -> None:
-        """Trip, recover, and trip again after so many healthy seconds."""
-        for failures in (True, False, True):
+        """Trip and recover again and again, with so many healthy seconds between."""
+        for failures in (True, False, True, False, True):
             self.hurry(failures, 0.0)
             self.now += healthy
 
-    @rule(target=permits, share=st.sampled_from([0.5, 1.0]), gap=st.sampled_from([0.0, 4.0]))
-    def lose_probes(self, share: float, gap: float):
+    @rule(target=permits, share=st.sampled_from([0.5, 1.0]), gap=st.sampled_from([0.0, 4.0]), spare=st.booleans())
+    def lose_probes(self, share: float, gap: float, spare: bool):
         """Fill the half-open state with probes nobody settles, let their deadline come near, ask again."""
         if self.model.mode is not BreakerMode.NORMAL or self.model.state is CLOSED:
             return multiple()
@@ -228,6 +228,8 @@ class CoreMachine(RuleBasedStateMachine):
         for _ in range(self.config.half_open_max_calls + 1):
             tickets.append(self.admit())
             self.now += gap
+        if spare and isinstance(tickets[0], tuple):
+            self.settle(tickets.pop(0), IGNORED, 0.0, 0.0)
         self.now = max(self.now, self.now - gap + share * self.config.half_open_timeout)
         tickets += [self.admit(), self.admit()]
         return multiple(*(ticket for ticket in tickets if isinstance(ticket, tuple)))

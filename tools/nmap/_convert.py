@@ -86,8 +86,10 @@ def integer(value: str | None) -> int | None:
 
 def real(value: str | None) -> float | None:
     """Read a finite number; None when it is missing or is none."""
+    if not value:
+        return None
     try:
-        number = float(value or "")
+        number = float(value)
     except ValueError:
         return None
     return number if math.isfinite(number) else None

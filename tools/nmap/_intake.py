@@ -65,55 +65,61 @@ class Intake:
         """How many bytes wait."""
         return len(self._held)
 
-    def add(self, data: bytes) -> None:
-        """Take bytes.
+    def feed(self, data: bytes, unfinished: int) -> bytes:
+        """Take bytes and give out what is worth parsing, when `unfinished` bytes of a record have been parsed already.
 
         Raises:
             MalformedXmlError: they are not in the encoding that the first ones announced.
         """
         if not self._started:
-            data = bytes(self._held) + data
-            self._held.clear()
-            self._started = len(data) > 1
-            self._choose_decoder(data)
-        decoded = self._decoded(data)
-        self._ripe = self._ripe or b">" in decoded
-        self._held += decoded
+            data = self._beginning(data)
+        if self._decoder is not None:
+            data = self._decoded(self._decoder, data)
+        self._ripe = self._ripe or b">" in data
+        if self._held:
+            self._held += data
+            return self._given(bytes(self._held)) if self._is_time(self._held, unfinished) else b""
+        if self._is_time(data, unfinished):
+            return self._given(data)
+        self._held += data
+        return b""
 
-    def _choose_decoder(self, beginning: bytes) -> None:
+    def rest(self) -> bytes:
+        """Give out everything that is left."""
+        data = bytes(self._held)
+        self._held.clear()
+        self._ripe = False
+        return repair(data)
+
+    def _beginning(self, data: bytes) -> bytes:
+        beginning = bytes(self._held) + data
+        self._held.clear()
+        self._started = len(beginning) > 1
         name = next((name for mark, name in _UTF16 if beginning.startswith(mark)), None)
         if name is not None:
             self._decoder = codecs.getincrementaldecoder(name)()
             self.encoding = "utf-8"
+        return beginning
 
-    def _decoded(self, data: bytes) -> bytes:
-        if self._decoder is None:
-            return data
+    def _decoded(self, decoder: codecs.IncrementalDecoder, data: bytes) -> bytes:
         try:
-            return self._decoder.decode(data).encode()
+            return decoder.decode(data).encode()
         except UnicodeError as error:
             raise MalformedXmlError(f"not UTF-16, which the first bytes announce: {error}") from error
 
-    def take(self, unfinished: int) -> bytes:
-        """Give out what is worth parsing, when `unfinished` bytes of a record have been parsed already.
+    def _is_time(self, held: bytes | bytearray, unfinished: int) -> bool:
+        """A tag ends with `>`: without one there is nothing new.
 
-        A tag ends with `>`: without one there is nothing new. Inside something huge, half as much
-        again must come, or the end of a tag at the very end, as when the writer pauses.
+        Inside something huge, half as much again must come, or the end of a tag at the very end, as
+        when the writer pauses.
         """
-        held = self._held
-        if not self._ripe:
-            return b""
-        if unfinished > PORTION and len(held) < unfinished // 2 and not held.endswith((b">", b">\n")):
-            return b""
-        begun = _REFERENCE_BEGUN.search(held, max(0, len(held) - 16))
-        return self._give(begun.start() if begun else len(held))
+        if unfinished <= PORTION or not self._ripe:
+            return self._ripe
+        return len(held) >= unfinished // 2 or held.endswith((b">", b">\n"))
 
-    def rest(self) -> bytes:
-        """Give out everything that is left."""
-        return self._give(len(self._held))
-
-    def _give(self, count: int) -> bytes:
-        given = bytes(memoryview(self._held)[:count])
-        del self._held[:count]
+    def _given(self, data: bytes) -> bytes:
+        begun = _REFERENCE_BEGUN.search(data, max(0, len(data) - 16))
+        cut = begun.start() if begun else len(data)
+        self._held[:] = data[cut:]
         self._ripe = False
-        return repair(given)
+        return repair(data[:cut])

@@ -145,8 +145,7 @@ class EventParser:
         self._size += len(portion)
         if self._size > limits.bytes:
             raise _beyond("bytes", limits.bytes)
-        self._intake.add(portion)
-        self._parse(self._intake.take(len(self._window)))
+        self._parse(self._intake.feed(portion, len(self._window)))
         self._check_ports()
         if len(self._window) + self._intake.held > limits.record:
             raise _beyond("record", limits.record)
@@ -194,7 +193,10 @@ class EventParser:
         return ended
 
     def _port_ended(self) -> None:
-        raw = self._piece()
+        window, at = self._window, self._checker.CurrentByteIndex - self._base
+        end = at + _PORT_TAG_SIZE if window.startswith(b"</port>", at) else _tag_end(window, at)
+        raw = window[self._cut : end]
+        self._cut = end
         port = self._seen(raw) if self._in_ports else None
         if port is None:
             port = self._new_port(raw)
@@ -206,9 +208,8 @@ class EventParser:
 
     def _piece(self) -> bytes:
         """Cut off what came since the last record, up to the end of the tag that expat is at."""
-        window, at = self._window, self._checker.CurrentByteIndex - self._base
-        end = at + _PORT_TAG_SIZE if window.startswith(b"</port>", at) else _tag_end(window, at)
-        piece = window[self._cut : end]
+        end = _tag_end(self._window, self._checker.CurrentByteIndex - self._base)
+        piece = self._window[self._cut : end]
         self._cut = end
         return piece
 

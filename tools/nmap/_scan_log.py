@@ -9,7 +9,7 @@ from ._report import Report
 from ._scan_events import HostFinished, HostHinted, PhaseBegan, PhaseEnded, Progress, ScanFinished, ScanStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
     from xml.etree.ElementTree import Element
 
     from ._host import Port, Script
@@ -78,9 +78,12 @@ class ScanLog:
             case _:
                 self._describe(element)
 
-    def note_unknown(self, parent: Element, known: Collection[str]) -> None:
+    def note_unknown(self, parent: Element, known: frozenset[str]) -> None:
         """Remember the names of children that are not understood, a few of them."""
-        for tag in sorted({child.tag for child in parent}.difference(known)):
+        tags = {child.tag for child in parent}
+        if tags <= known:
+            return
+        for tag in sorted(tags - known):
             if len(self._unknown) < _MOST_NOTED:
                 self._unknown[tag[:64]] = None
 

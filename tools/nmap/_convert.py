@@ -1,17 +1,12 @@
-"""XML elements of nmap's document type to values. Pure; one function for each element.
-
-A missing or impossible *measurement* is None. A missing or impossible *identity*, such as port
-70000, is an error: nobody could say what was found.
-"""
+"""XML elements to hosts, and to what a scan says about itself. Pure; one function for each element."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final, TypedDict
 
+from ._convert_port import cpes, scripts
 from ._host import (
     Address,
-    Elem,
     ExtraPorts,
     ExtraReason,
     Hop,
@@ -24,31 +19,17 @@ from ._host import (
     PortUsed,
     Script,
     Sequence,
-    Service,
-    Table,
     Times,
     Trace,
     Uptime,
 )
-from ._parse_errors import LimitExceededError, MalformedXmlError
 from ._report import RunStats, ScanInfo, Target
+from ._scalars import epoch, integer, optional, port_number, real, text
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-__all__ = [
-    "HOST_PARTS",
-    "epoch",
-    "host",
-    "integer",
-    "port",
-    "real",
-    "run_stats",
-    "scan_info",
-    "scripts",
-    "target",
-    "text",
-]
+__all__ = ["HOST_PARTS", "host", "run_stats", "scan_info", "target"]
 
 _RARE_PARTS: Final = frozenset(
     {
@@ -59,134 +40,7 @@ _RARE_PARTS: Final = frozenset(
 HOST_PARTS: Final = frozenset({"status", "address", "hostnames", "ports", "times"}) | _RARE_PARTS
 """The children of a host that are understood."""
 
-MAX_TABLE_DEPTH: Final = 64
-_END_OF_TIME: Final = 253_402_300_800.0
-"""The year 10000 in epoch seconds: the first moment that a datetime cannot hold."""
 _SECONDS_PER_MICROSECOND: Final = 1e-6
-
-
-def text(value: str) -> str:
-    """Undo nmap's habit of writing each byte of a UTF-8 text as a character of its own.
-
-    >>> text("S\\u00c3\\u00b6ns"), text("S\\u00f6ns")
-    ('Söns', 'Söns')
-    """
-    if value.isascii():
-        return value
-    try:
-        return value.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        return value
-
-
-def integer(value: str | None) -> int | None:
-    """Read a whole number; None when it is missing or is none."""
-    return int(value) if value and len(value) <= 20 and value.isascii() and value.isdecimal() else None
-
-
-def real(value: str | None) -> float | None:
-    """Read a finite number; None when it is missing or is none."""
-    if not value:
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def epoch(value: str | None) -> float | None:
-    """Read a point in time; None when it is missing or lies outside of history."""
-    number = real(value)
-    return number if number is not None and 0 < number < _END_OF_TIME else None
-
-
-def _optional(value: str | None) -> str | None:
-    return None if value is None else text(value)
-
-
-def port_number(value: str) -> int:
-    """Read a port number.
-
-    Raises:
-        MalformedXmlError: it is none.
-    """
-    number = integer(value)
-    if number is None or number > 65535:
-        raise MalformedXmlError(f'port number {value[:32]!r} is not between 0 and 65535, as in portid="443"')
-    return number
-
-
-def _cpes(element: Element) -> tuple[str, ...]:
-    return tuple(text(cpe.text or "") for cpe in element.iterfind("cpe"))
-
-
-def _service(element: Element) -> Service:
-    get = element.get
-    return Service(
-        text(get("name", "")),
-        _optional(get("product")),
-        _optional(get("version")),
-        _optional(get("extrainfo")),
-        get("method"),
-        integer(get("conf")),
-        get("tunnel"),
-        get("proto"),
-        integer(get("rpcnum")),
-        integer(get("lowver")),
-        integer(get("highver")),
-        _optional(get("hostname")),
-        _optional(get("ostype")),
-        _optional(get("devicetype")),
-        _optional(get("servicefp")),
-        _cpes(element),
-    )
-
-
-def _entries(element: Element, depth: int = 1) -> tuple[Table | Elem, ...]:
-    if depth > MAX_TABLE_DEPTH:
-        raise LimitExceededError(f"script tables nest deeper than {MAX_TABLE_DEPTH}", "table_depth", MAX_TABLE_DEPTH)
-    found: list[Table | Elem] = []
-    for child in element:
-        if child.tag == "table":
-            found.append(Table(_optional(child.get("key")), _entries(child, depth + 1)))
-        elif child.tag == "elem":
-            found.append(Elem(_optional(child.get("key")), text(child.text or "")))
-    return tuple(found)
-
-
-def scripts(element: Element) -> tuple[Script, ...]:
-    """Read the scripts in a port, `hostscript`, `prescript` or `postscript`."""
-    return tuple(
-        Script(text(script.get("id", "")), text(script.get("output", "")), _entries(script) if len(script) else ())
-        for script in element.iterfind("script")
-    )
-
-
-def port(element: Element) -> Port:
-    """Read a port.
-
-    Raises:
-        MalformedXmlError: its number or protocol is missing or impossible.
-    """
-    protocol = element.get("protocol")
-    if not protocol:
-        raise MalformedXmlError('a port has no protocol, as in protocol="tcp"')
-    state = element.find("state")
-    service = element.find("service")
-    owner = element.find("owner")
-    seen = {} if state is None else state.attrib
-    return Port(
-        protocol,
-        port_number(element.get("portid", "")),
-        seen.get("state") or "unknown",
-        seen.get("reason"),
-        integer(seen.get("reason_ttl")),
-        seen.get("reason_ip"),
-        None if owner is None else text(owner.get("name", "")),
-        None if service is None else _service(service),
-        scripts(element),
-    )
 
 
 def _extra_ports(element: Element) -> ExtraPorts:
@@ -202,10 +56,10 @@ def _os_class(element: Element) -> OsClass:
     return OsClass(
         text(get("vendor", "")),
         text(get("osfamily", "")),
-        _optional(get("osgen")),
-        _optional(get("type")),
+        optional(get("osgen")),
+        optional(get("type")),
         integer(get("accuracy")),
-        _cpes(element),
+        cpes(element),
     )
 
 
@@ -231,7 +85,7 @@ def _os(element: Element) -> Os:
 
 def _trace(element: Element) -> Trace:
     hops = (
-        (integer(hop.get("ttl")) or 0, real(hop.get("rtt")), hop.get("ipaddr"), _optional(hop.get("host")))
+        (integer(hop.get("ttl")) or 0, real(hop.get("rtt")), hop.get("ipaddr"), optional(hop.get("host")))
         for hop in element.iterfind("hop")
     )
     return Trace(
@@ -256,7 +110,7 @@ def _sequence(element: Element | None, kind: str) -> Sequence | None:
 
 def _address(element: Element) -> Address:
     get = element.get
-    return Address(get("addr", ""), get("addrtype", "ipv4"), _optional(get("vendor")))
+    return Address(get("addr", ""), get("addrtype", "ipv4"), optional(get("vendor")))
 
 
 def _hostname(element: Element) -> Hostname:
@@ -319,7 +173,7 @@ def host(element: Element, ports: tuple[Port, ...] = ()) -> Host:
         started=epoch(get("starttime")),
         ended=epoch(get("endtime")),
         timed_out=get("timedout") == "true",
-        comment=_optional(get("comment")),
+        comment=optional(get("comment")),
         times=None if times is None else _times(times),
         **rare,
     )
@@ -346,9 +200,9 @@ def run_stats(element: Element) -> RunStats:
     return RunStats(
         epoch(end.get("time")),
         real(end.get("elapsed")),
-        _optional(end.get("summary")),
+        optional(end.get("summary")),
         end.get("exit"),
-        _optional(end.get("errormsg")),
+        optional(end.get("errormsg")),
         integer(count.get("up")) or 0,
         integer(count.get("down")) or 0,
         integer(count.get("total")) or 0,

@@ -3,7 +3,7 @@
 How it is fast: one expat parser checks every byte and tells, by its end tags, where a record (a port,
 a host, a phase, ...) is complete. The bytes of a port that was seen before, byte for byte, stand for
 the same value, and most ports of a network were. Everything else goes on to a second parser that
-builds elements, which `_convert` turns into values and which are dropped at once. Nothing is decided
+builds elements, which become values and which are dropped at once. Nothing is decided
 by looking at bytes that expat did not accept first.
 """
 
@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Final, NoReturn
 from xml.parsers import expat
 
-from . import _convert as convert
+from ._convert_port import port as read_port
 from ._elements import ElementStream, expat_parser
 from ._intake import PORTION, Intake
 from ._limits import Limits
@@ -229,7 +229,7 @@ class EventParser:
         self._in_ports = element is not None
         if ports is None or element is None:
             return None
-        port = convert.port(element)
+        port = read_port(element)
         del ports[-1]
         return port
 

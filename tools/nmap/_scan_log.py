@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from . import _convert as convert
+from ._convert_port import scripts
 from ._report import Report
+from ._scalars import epoch, integer, real, text
 from ._scan_events import HostFinished, HostHinted, PhaseBegan, PhaseEnded, Progress, ScanFinished, ScanStarted
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class ScanLog:
 
     def begin(self, attributes: Mapping[str, str]) -> None:
         """Take the attributes of the root element."""
-        self._head = {name: convert.text(attributes[name]) for name in _HEAD if name in attributes}
+        self._head = {name: text(attributes[name]) for name in _HEAD if name in attributes}
         at = self._at(attributes.get("start"))
         scanner, version, arguments = (self._head.get(name) for name in ("scanner", "version", "args"))
         self._events.append(ScanStarted(scanner or "nmap", version, arguments, at or None))
@@ -96,7 +98,7 @@ class ScanLog:
             head.get("scanner") or "nmap",
             head.get("version"),
             head.get("args"),
-            convert.epoch(head.get("start")),
+            epoch(head.get("start")),
             scan_info=tuple(self._scan_info),
             targets=tuple(self._targets),
             pre_scripts=self._pre_scripts,
@@ -113,28 +115,28 @@ class ScanLog:
         )
 
     def _at(self, value: str | None) -> float:
-        self._latest = convert.epoch(value) or self._latest
+        self._latest = epoch(value) or self._latest
         return self._latest
 
     def _progress(self, element: Element) -> None:
         get = element.get
-        at, percent = self._at(get("time")), convert.real(get("percent")) or 0.0
-        remaining, etc = convert.real(get("remaining")), convert.epoch(get("etc"))
-        self._events.append(Progress(convert.text(get("task", "")), at, min(max(percent, 0.0), 100.0), remaining, etc))
+        at, percent = self._at(get("time")), real(get("percent")) or 0.0
+        remaining, etc = real(get("remaining")), epoch(get("etc"))
+        self._events.append(Progress(text(get("task", "")), at, min(max(percent, 0.0), 100.0), remaining, etc))
 
     def _begin_phase(self, element: Element) -> None:
         at = self._at(element.get("time"))
         self._end_open_phase(at)
-        self._phase = convert.text(element.get("task", ""))
+        self._phase = text(element.get("task", ""))
         self._events.append(PhaseBegan(self._phase, at))
 
     def _end_phase(self, element: Element) -> None:
-        at, task, info = self._at(element.get("time")), convert.text(element.get("task", "")), element.get("extrainfo")
+        at, task, info = self._at(element.get("time")), text(element.get("task", "")), element.get("extrainfo")
         if task != self._phase:
             self._end_open_phase(at)
             self._events.append(PhaseBegan(task, at))
         self._phase = None
-        self._events.append(PhaseEnded(task, at, None if info is None else convert.text(info)))
+        self._events.append(PhaseEnded(task, at, None if info is None else text(info)))
 
     def _end_open_phase(self, at: float) -> None:
         if self._phase is not None:
@@ -153,15 +155,15 @@ class ScanLog:
             case "target" if len(self._targets) < _MOST_TARGETS:
                 self._targets.append(convert.target(element))
             case "verbose":
-                self._verbose = convert.integer(element.get("level"))
+                self._verbose = integer(element.get("level"))
             case "debugging":
-                self._debugging = convert.integer(element.get("level"))
+                self._debugging = integer(element.get("level"))
             case "prescript":
-                self._pre_scripts += convert.scripts(element)
+                self._pre_scripts += scripts(element)
             case "postscript":
-                self._post_scripts += convert.scripts(element)
+                self._post_scripts += scripts(element)
             case "output":
-                self._output = convert.text(element.text or "")
+                self._output = text(element.text or "")
             case _:
                 pass
 

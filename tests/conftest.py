@@ -19,9 +19,16 @@ if TYPE_CHECKING:
 # At the end, so that nothing here hides an installed package.
 sys.path.append(str(Path(__file__).parent))
 
+from support.summary import ComponentPlugin
+
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("tracefuse", deadline=None)
 settings.load_profile("tracefuse")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Skip what lacks its component, and close with what ran against which."""
+    config.pluginmanager.register(ComponentPlugin(), "tracefuse-components")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -95,14 +96,20 @@ async def run(
                 consume(chunk)
             return await child.wait()
     finally:
-        await _uninterrupted(child.stop(grace))
+        await _uninterrupted(partial(child.stop, grace))
 
 
-async def _uninterrupted(work: Awaitable[None]) -> None:
-    """Finish `work` even when this task is cancelled meanwhile; the cancellation is raised afterwards."""
-    task = asyncio.ensure_future(work)
+async def _uninterrupted(work: Callable[[], Awaitable[None]]) -> None:
+    """Finish `work` even when this task, or the one that does it, is cancelled meanwhile.
+
+    A loop that ends cancels every task it finds, also one that has not begun yet: `work` would never
+    have run, so it is done again. This task's own cancellation is raised afterwards.
+    """
     cancelled: asyncio.CancelledError | None = None
-    while not task.done():
+    task = asyncio.ensure_future(work())
+    while not task.done() or task.cancelled():
+        if task.cancelled():
+            task = asyncio.ensure_future(work())
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError as error:

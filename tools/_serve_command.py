@@ -101,7 +101,11 @@ def _server(app: App, telemetry: Telemetry) -> uvicorn.Server:
 
     return Server(
         uvicorn.Config(
-            http_app(app, telemetry), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10
+            http_app(app, telemetry),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=app.settings.serve.grace,
         )
     )
 

@@ -93,11 +93,12 @@ class TelemetrySettings(_Section):
 
 
 class ServeSettings(_Section):
-    """Where `tracefuse serve` listens, and how many scans run at once."""
+    """Where `tracefuse serve` listens, how many scans run at once, and seconds they get to finish at the end."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65_535)
     concurrency: int = Field(default=2, ge=1, le=100)
+    grace: int = Field(default=10, ge=0, le=600)
 
 
 def _cache_dir() -> Path:

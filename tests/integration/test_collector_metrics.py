@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from support.collector import ROOT, Collector, free_ports, get, reaped, running
-from support.components import needed
+from support.components import component
 from support.polling import eventually
 from support.service import KEPT, VALUES, Protocol, service
 
@@ -69,7 +69,7 @@ def test_exemplars_lead_to_the_trace(collector_binary: Path, tmp_path: Path) -> 
         assert [exemplar.labels["trace_id"] for exemplar in exemplars] == [trace_id], name
 
 
-@needed("prometheus")
+@component("prometheus")
 def test_a_real_prometheus_scrapes_the_collector(collector_binary: Path, tmp_path: Path) -> None:
     with running(collector_binary, tmp_path) as collector, service(collector) as scanner:
         trace_id = scanner.record_kept()

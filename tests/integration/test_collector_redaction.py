@@ -87,7 +87,7 @@ def test_targets_are_kept_or_redacted_by_choice(collector_binary: Path, tmp_path
 def test_hashed_targets_stay_comparable(collector_binary: Path, tmp_path: Path) -> None:
     def hashed(directory: str, key: str) -> str:
         environ = {"OTELCOL_TARGETS": "redact", "OTELCOL_TARGETS_HASH": "hmac-sha256", "OTELCOL_TARGETS_HASH_KEY": key}
-        return scanned(collector_binary, tmp_path / directory, environ)["tracefuse.host.address"]
+        return scanned(collector_binary, tmp_path / directory, environ)["address"]
 
     first, again, other = hashed("first", "a" * 32), hashed("again", "a" * 32), hashed("other", "b" * 32)
     assert first == again != other
@@ -98,7 +98,7 @@ def scanned(collector_binary: Path, directory: Path, environ: dict[str, str]) ->
     """The attributes that arrive of a span full of targets, with its status message as `status`."""
     directory.mkdir()
     attributes = {
-        "tracefuse.host.address": "192.0.2.7",
+        "address": "192.0.2.7",
         "server.address": "printer.example",
         "process.command_args": ["nmap", "-p", "80", "192.0.2.0/24", "printer.example"],
         "note": "192.0.2.7, 2001:db8::7 and 2001:db8:0:0:0:0:0:7/64 (00:53:00:12:34:56) at 10:49:34 by nmap 1.45.2",

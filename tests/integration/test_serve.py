@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from support.cli import COMMAND, environment, running_under, tracefuse
-from support.components import needed, nmap_needed
+from support.components import component, nmap_needed
 from support.greeting import greeting
 from support.polling import eventually
 
@@ -42,7 +44,20 @@ class Service:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
-    env = environment(tmp_path / "cache")
+    with serving(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> Iterator[Service]:
+    """A service that gives scans one second at its end."""
+    with serving(tmp_path, TRACEFUSE_SERVE_GRACE="1") as running:
+        yield running
+
+
+@contextmanager
+def serving(tmp_path: Path, **variables: str) -> Iterator[Service]:
+    env = environment(tmp_path / "cache", **variables)
     command = [*COMMAND, "serve", "--port", "0"]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -127,7 +142,7 @@ def test_two_hundred_scrapes_while_scanning_are_all_whole(service: Service, list
         assert expected <= set(families(text))
 
 
-@needed("promtool")
+@component("promtool")
 def test_promtool_accepts_the_exposition(service: Service, listening: int) -> None:
     service.scan(extra_args=f"-p {listening}")
     promtool = shutil.which("promtool") or "promtool"
@@ -149,11 +164,31 @@ def test_it_ends_cleanly_on_request(service: Service, number: signal.Signals) ->
     assert (service.process.returncode, err) == (0, "")
 
 
+def accepts(url: str) -> bool:
+    """Whether anyone listens there."""
+    try:
+        socket.create_connection((httpx.URL(url).host, httpx.URL(url).port or 0), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_scans_that_do_not_finish_in_time_are_stopped(short: Service) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(short.scan, extra_args="-p- --max-rate 10")
+        eventually(lambda: running_under(short.cache / "runs"), "nmap to run")
+        short.process.send_signal(signal.SIGTERM)
+        assert short.process.wait(20) == 0
+        assert running.exception(20) is not None or running.result().status_code >= 500
+    assert running_under(short.cache) == []
+
+
 def test_a_second_signal_does_not_wait_for_scans(service: Service) -> None:
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(service.scan, extra_args="-p- --max-rate 10")
         eventually(lambda: running_under(service.cache / "runs"), "nmap to run")
         service.process.send_signal(signal.SIGTERM)
+        eventually(lambda: not accepts(service.url), "the service to stop accepting")
         service.process.send_signal(signal.SIGTERM)
         service.process.wait(20)
         assert running.exception(20) is not None or running.result().status_code >= 500

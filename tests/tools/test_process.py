@@ -128,6 +128,20 @@ async def test_a_second_cancel_while_the_child_is_being_stopped_still_leaves_non
     assert gone(pids[0])
 
 
+async def test_a_loop_that_cancels_all_tasks_at_its_end_leaves_no_child() -> None:
+    output, pids = Output(), list[int]()
+    task = asyncio.create_task(run(python(HANG), output, spawn=spawn, started=pids.append, grace=1.0))
+    await output.ready.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    # Now the task that stops the child exists and has not begun.
+    for other in asyncio.all_tasks() - {asyncio.current_task()}:
+        other.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert gone(pids[0])
+
+
 async def test_an_error_in_the_reader_of_the_output_ends_the_child() -> None:
     pids: list[int] = []
 

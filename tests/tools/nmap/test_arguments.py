@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.components import nmap_needed
 from tracefuse.tools._policy import Policy, PolicyViolation, Rule
 from tracefuse.tools.nmap._arguments import EXAMPLE, UNPRIVILEGED_FORMS, ScanOption, parse_arguments
 from tracefuse.tools.nmap._options import OPTION_TABLE, OPTIONS, Group, Option, Raw, Verdict
@@ -294,7 +295,7 @@ def test_the_common_example_is_accepted_by_any_policy() -> None:
 # --- the real nmap ---
 
 
-@pytest.mark.skipif(NMAP is None, reason="nmap is not installed")
+@nmap_needed
 @pytest.mark.parametrize("row", [row for row in ALLOWED if row.name != "--script"], ids=name_of)
 def test_nmap_takes_every_allowed_option(row: Option) -> None:
     assert NMAP

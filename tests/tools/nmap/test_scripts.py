@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.components import nmap_needed
 from tracefuse.tools._policy import Policy, PolicyViolation, Rule
 from tracefuse.tools.nmap._script_db import ScriptDatabase, ScriptDatabaseError, load_script_database
 from tracefuse.tools.nmap._scripts import ScriptSelection, clear_script_cache, select_scripts
@@ -295,7 +296,7 @@ def test_a_database_is_read_from_disk(tmp_path: Path) -> None:
         load_script_database(tmp_path / "none")
 
 
-@pytest.mark.skipif(NMAP is None or not INSTALLED.exists(), reason="nmap and its scripts are not installed")
+@nmap_needed
 @pytest.mark.parametrize(
     ("rules", "intrusive"),
     [

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from support.components import nmap_needed
 from tracefuse.tools._policy import Policy, PolicyViolation, Rule
 from tracefuse.tools.nmap._addresses import V4Set, V6Set, from_network, subtract
 from tracefuse.tools.nmap._scope import MAX_EXCLUSIONS, MAX_TARGETS, Scope, plan_scope
@@ -390,7 +391,7 @@ def test_any_text_is_a_target_or_a_refusal_whose_example_passes(text: str) -> No
     assert all(re.fullmatch(r"[0-9a-f.:,/-]+", literal) for literal in scope.targets)
 
 
-@pytest.mark.skipif(NMAP is None, reason="nmap is not installed")
+@nmap_needed
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(st.lists(expressions(), min_size=1, max_size=3), st.lists(expressions(), max_size=2))
 def test_nmap_lists_exactly_the_addresses_that_were_counted(
@@ -404,7 +405,7 @@ def test_nmap_lists_exactly_the_addresses_that_were_counted(
     assert {int(IPv4Address(address)) for address in listed} == wanted
 
 
-@pytest.mark.skipif(NMAP is None, reason="nmap is not installed")
+@nmap_needed
 @pytest.mark.parametrize("text", ["fd00::/118", "fd00::5", "::1"])
 def test_nmap_lists_exactly_the_ipv6_addresses_that_were_counted(text: str) -> None:
     scope = scope_of(text, exclude=("fd00::3",))

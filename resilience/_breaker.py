@@ -178,7 +178,7 @@ class CircuitBreaker(KnownSurface):
             CircuitBreakerOpenError: refused; `func` was not called.
         """
         permit = self._core.standing or self._admit()
-        next(self._admissions.numbers)
+        next(self._tally.admissions)
         began = self._clock()
         try:
             if self._run_in_thread and not inspect.iscoroutinefunction(func):
@@ -206,7 +206,7 @@ class CircuitBreaker(KnownSurface):
             CircuitBreakerOpenError: refused; `func` was not called.
         """
         permit = self._core.standing or self._admit()
-        next(self._admissions.numbers)
+        next(self._tally.admissions)
         began = self._clock()
         try:
             result = func(*args, **kwargs)
@@ -240,7 +240,7 @@ class CircuitBreaker(KnownSurface):
             CircuitBreakerOpenError: refused.
         """
         permit = self._core.standing or self._admit()
-        next(self._admissions.numbers)
+        next(self._tally.admissions)
         return CallPermit(self, permit, self._clock())
 
     def __enter__(self) -> Self:

@@ -7,16 +7,18 @@ import logging
 import math
 from typing import TYPE_CHECKING, cast
 
+from ._config import ANY_EXCEPTION
 from ._errors import BulkheadFullError, CircuitBreakerOpenError
 from ._events import Outcome
 
 if TYPE_CHECKING:
     from ._config import BreakerConfig, ErrorPredicate, ExceptionTypes
 
-__all__ = ["classify", "classify_result", "matches", "wait_hint"]
+__all__ = ["classify", "classify_result", "describe", "matches", "wait_hint"]
 
 FAILURE, UNEXPECTED, IGNORED = Outcome.FAILURE, Outcome.UNEXPECTED, Outcome.IGNORED
-_SPECIAL = (CircuitBreakerOpenError, BulkheadFullError, asyncio.CancelledError)
+_REFUSALS = (CircuitBreakerOpenError, BulkheadFullError)
+_TEXT_KEPT = 500
 _log = logging.getLogger(__name__)
 
 
@@ -25,18 +27,25 @@ def classify(config: BreakerConfig, error: BaseException, elapsed: float) -> Out
 
     A refusal by another breaker or by a bulkhead inside the call never counts: the dependency was not called.
     """
-    if isinstance(error, _SPECIAL):
-        if not isinstance(error, asyncio.CancelledError):
-            return IGNORED
-        if matches(error, config.ignored_exception, if_broken=False):
-            return IGNORED
-        if config.cancel_counts_after is not None:
-            return FAILURE if elapsed >= config.cancel_counts_after else IGNORED
-    elif config.ignored_exception and matches(error, config.ignored_exception, if_broken=False):
+    if not isinstance(error, Exception):
+        return _classify_exit(config, error, elapsed)
+    if isinstance(error, _REFUSALS):
         return IGNORED
-    if matches(error, config.expected_exception, if_broken=isinstance(error, Exception)):
+    if config.ignored_exception and matches(error, config.ignored_exception, if_broken=False):
+        return IGNORED
+    expected = config.expected_exception
+    if expected is ANY_EXCEPTION:
         return FAILURE
-    return UNEXPECTED if isinstance(error, Exception) else IGNORED
+    return FAILURE if matches(error, expected, if_broken=True) else UNEXPECTED
+
+
+def _classify_exit(config: BreakerConfig, error: BaseException, elapsed: float) -> Outcome:
+    """How a call counts that was cancelled, abandoned or interrupted."""
+    if matches(error, config.ignored_exception, if_broken=False):
+        return IGNORED
+    if isinstance(error, asyncio.CancelledError) and config.cancel_counts_after is not None:
+        return FAILURE if elapsed >= config.cancel_counts_after else IGNORED
+    return FAILURE if matches(error, config.expected_exception, if_broken=False) else IGNORED
 
 
 def classify_result(config: BreakerConfig, result: object) -> Outcome:
@@ -50,16 +59,29 @@ def classify_result(config: BreakerConfig, result: object) -> Outcome:
         return Outcome.SUCCESS
 
 
-def wait_hint(error: BaseException) -> float:
-    """The seconds an exception asks callers to wait (its `retry_after`), 0 when it does not say."""
+def describe(error: BaseException) -> tuple[str, float]:
+    """The text of an exception, cut, and the seconds it asks callers to wait (its `retry_after`; 0: none).
+
+    Both are a user's code: not to be asked for under a lock, and it may raise.
+    """
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an exception whose text raises must not change the call's end
+        text = "<no text: its __str__ raised>"
     try:
         hint = getattr(error, "retry_after", None)
-        if hint is None or isinstance(hint, bool) or not isinstance(hint, (int, float)):
-            return 0.0
-        return float(hint) if math.isfinite(hint) and hint > 0 else 0.0
-    except Exception:  # noqa: BLE001 - the attribute is a user's code
+        if hint is not None:
+            known = isinstance(hint, (int, float)) and not isinstance(hint, bool) and math.isfinite(hint)
+            hint = max(0.0, float(hint)) if known else None
+    except Exception:  # noqa: BLE001 - as above
         _log.exception("reading retry_after of a %s raised", type(error).__name__)
-        return 0.0
+        hint = None
+    return text if len(text) <= _TEXT_KEPT else text[:_TEXT_KEPT], hint or 0.0
+
+
+def wait_hint(error: BaseException) -> float:
+    """The seconds an exception asks callers to wait, 0 when it does not say."""
+    return describe(error)[1]
 
 
 def matches(error: BaseException, kinds: ExceptionTypes | ErrorPredicate, *, if_broken: bool) -> bool:

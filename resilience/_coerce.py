@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from typing import TYPE_CHECKING, Unpack
@@ -41,7 +42,7 @@ def coerced_config(
     # Left at its default, the maximum follows a longer recovery timeout without a word.
     if max_timeout == DEFAULT_MAX_TIMEOUT:
         max_timeout = max(max_timeout, recovery)
-    return BreakerConfig(
+    config = BreakerConfig(
         failure_threshold=_whole_at_least("failure_threshold", failure_threshold),
         recovery_timeout=recovery,
         expected_exception=expected_exception,
@@ -51,6 +52,13 @@ def coerced_config(
         jitter=0.1 if enable_jitter else 0.0,
         **options,
     )
+    return _shared(config)
+
+
+@functools.lru_cache(maxsize=64)
+def _shared(config: BreakerConfig) -> BreakerConfig:
+    """The first config equal to this one: breakers with the same settings keep them once."""
+    return config
 
 
 def _whole_at_least(field: str, value: float) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypedDict, cast
+from typing import Any, Final, TypeAlias, TypedDict, cast
 
 from ._errors import InvalidConfigError
 
 __all__ = [
+    "ANY_EXCEPTION",
     "BreakerConfig",
     "BreakerOptions",
     "ErrorPredicate",
@@ -24,6 +25,10 @@ ExceptionTypes: TypeAlias = type[BaseException] | Iterable[type[BaseException]]
 """One exception class or several."""
 ErrorPredicate: TypeAlias = Callable[[BaseException], bool]
 """Says of an exception whether it belongs."""
+
+
+ANY_EXCEPTION: Final[tuple[type[BaseException], ...]] = (Exception,)
+"""The usual setting, always as this one object, so that it is recognised at a glance."""
 
 
 class BreakerOptions(TypedDict, total=False):
@@ -60,7 +65,7 @@ class BreakerConfig:
     """Failures in a row that trip the breaker. Not used when a rate is set."""
     recovery_timeout: float = 60.0
     """How long the breaker stays open before the first probe."""
-    expected_exception: ExceptionTypes | ErrorPredicate = (Exception,)
+    expected_exception: ExceptionTypes | ErrorPredicate = ANY_EXCEPTION
     """What counts as a failure: exception types, or a predicate over the exception."""
     success_threshold: int = 1
     """Probes in a row that must succeed to close the breaker."""
@@ -158,6 +163,8 @@ def as_exceptions(field: str, given: object) -> tuple[type[BaseException], ...] 
     if not isinstance(given, Iterable) or isinstance(given, (str, bytes)):
         raise InvalidConfigError(field, given, expected)
     kinds = tuple(cast("Iterable[object]", given))
+    if kinds == ANY_EXCEPTION:
+        return ANY_EXCEPTION
     if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         raise InvalidConfigError(field, kinds, expected)
     return cast("tuple[type[BaseException], ...]", kinds)

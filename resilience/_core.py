@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["TRANSITIONS", "UNBOUND", "BreakerCore", "Permit"]
 
 CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
+ISOLATED = BreakerMode.ISOLATED
 SUCCESS, FAILURE, IGNORED = Outcome.SUCCESS, Outcome.FAILURE, Outcome.IGNORED
 
 NEVER, FOR_EVER = float("-inf"), float("inf")
@@ -154,10 +155,11 @@ class BreakerCore:
 
         While half-open that is not known: the least of five seconds, the wait and the probes' deadline.
         """
-        if self.mode is BreakerMode.ISOLATED:
+        if self.mode is ISOLATED:
             return None
         if self.state is OPEN:
-            return max(0.0, self.until - now)
+            left = self.until - now
+            return max(0.0, left)
         if self.state is HALF_OPEN:
             return max(0.0, min(5.0, self.wait, self.until - now))
         return 0.0

@@ -36,14 +36,20 @@ class CircuitBreakerOpenError(ResilienceError):
     error_type = "circuit_breaker_open"
     """What spans and metrics call it (`tracefuse.telemetry.error_type`)."""
 
+    # One is made for every refused call: slots, and no call of the base class, whose __new__ has
+    # kept the arguments already.
+    __slots__ = ("breaker_name", "message", "retry_after")
+
     def __init__(self, message: str, retry_after: float | None = None, breaker_name: str | None = None) -> None:
-        # BaseException.__new__ has kept the arguments already; a refusal should cost little.
         self.message = message
         self.retry_after = retry_after
         self.breaker_name = breaker_name
 
     def __str__(self) -> str:
         return self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.message, self.retry_after, self.breaker_name)
 
 
 class BulkheadFullError(ResilienceError):

@@ -1,9 +1,7 @@
 """Forking with breakers in use: the child starts with free locks and whole states.
 
-Before a fork every registered lock is taken, after it each side frees its own. So no other thread is
-in the middle of the arithmetic when memory is copied, and the child waits for nobody. Owners then
-put their own house in order in the child (a breaker draws its jitter anew, or all children of one
-parent would probe at the same moment).
+Before a fork every registered owner holds its locks, after it each side lets go. So no other thread
+is in the middle of the arithmetic when memory is copied, and the child waits for nobody.
 """
 
 from __future__ import annotations
@@ -19,17 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["hold_at_fork"]
 
 
-class _Lock(Protocol):
-    def acquire(self) -> bool: ...
-    def release(self) -> None: ...
-
-
 class _Owner(Protocol):
-    """Owns a lock of which no thread that holds it ever asks for another registered one."""
+    """Owns locks. A thread that holds one of them never waits for one of another owner."""
 
-    @property
-    def _lock(self) -> _Lock: ...
-    def _after_fork_in_child(self) -> None: ...
+    def hold(self) -> None: ...
+    def let_go(self, *, in_child: bool) -> None: ...
 
 
 _register: AbstractContextManager[bool] = threading.RLock()
@@ -38,7 +30,7 @@ _held: list[_Owner] = []
 
 
 def hold_at_fork(owner: _Owner) -> None:
-    """Keep `owner` whole through every fork for as long as it lives."""
+    """Keep what `owner` guards whole through every fork for as long as it lives."""
     with _register:
         _owners.add(owner)
 
@@ -47,20 +39,18 @@ def _before() -> None:
     _register.__enter__()
     _held.extend(_owners)
     for owner in _held:
-        owner._lock.acquire()
+        owner.hold()
 
 
-def _after_in_parent() -> None:
+def _after(*, in_child: bool) -> None:
     while _held:
-        _held.pop()._lock.release()
+        _held.pop().let_go(in_child=in_child)
     _register.__exit__(None, None, None)
 
 
-def _after_in_child() -> None:
-    for owner in _held:
-        owner._after_fork_in_child()
-    _after_in_parent()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+    os.register_at_fork(
+        before=_before,
+        after_in_parent=lambda: _after(in_child=False),
+        after_in_child=lambda: _after(in_child=True),
+    )

@@ -58,11 +58,12 @@ class KnownSurface(BreakerShell):
         with self._lock:
             tally, core = self._tally, self._core
             shift = self._wall_clock() - self._clock()
+            admitted, rejected = tally.asked()
             return CircuitBreakerStats(
-                total_calls=self._admissions.value(),
+                total_calls=admitted,
                 successful_calls=tally.successful,
                 failed_calls=tally.failed,
-                rejected_calls=self._rejections.value(),
+                rejected_calls=rejected,
                 consecutive_failures=core.failures,
                 consecutive_successes=core.successes,
                 last_failure_time=_shifted(tally.last_failure, shift),

@@ -12,7 +12,7 @@ import functools
 import logging
 import threading
 import weakref
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry.metrics import Observation
@@ -21,6 +21,7 @@ from tracefuse.telemetry import Attribute, Event, Instrumentation, SeverityNumbe
 
 from ._events import BreakerMode, CircuitBreakerState
 from ._fork import hold_at_fork
+from ._live import LiveBreakers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,34 +29,12 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Meter
 
     from ._events import CallRejected, Transition
+    from ._live import Watched
 
-__all__ = ["BreakerTelemetry", "Watched", "telemetry_for"]
+__all__ = ["BreakerTelemetry", "telemetry_for"]
 
 _log = logging.getLogger("tracefuse.resilience")
 _STATUSES = ("closed", "open", "half_open", BreakerMode.ISOLATED.value, BreakerMode.DISABLED.value)
-
-
-class Watched(Protocol):
-    """What is read of a breaker at collection."""
-
-    @property
-    def name(self) -> str:
-        """The value of the attribute `name`."""
-        ...
-
-    @property
-    def state(self) -> CircuitBreakerState:
-        """Where the circuit stands."""
-        ...
-
-    @property
-    def mode(self) -> BreakerMode:
-        """What the operator asked for."""
-        ...
-
-    def call_counts(self) -> Mapping[str, int]:
-        """Ended and rejected calls by result."""
-        ...
 
 
 class BreakerTelemetry:
@@ -142,55 +121,6 @@ def _add_event(span: trace.Span, attributes: Mapping[str, str | float]) -> None:
         _log.debug("event %s could not be added", Event.REJECTED, exc_info=True)
 
 
-class _Ref(weakref.ref[Watched]):
-    """A weak reference that knows under which name it is filed."""
-
-    __slots__ = ("name",)
-    name: str
-
-
-class _LiveBreakers:
-    """The live breakers of one meter, by name. Safe to share, also with the garbage collector."""
-
-    def __init__(self) -> None:
-        self._by_name: dict[str, tuple[_Ref, ...]] = {}
-        self._lock = threading.RLock()
-        hold_at_fork(self)
-
-    def add(self, breaker: Watched) -> None:
-        """File `breaker`; a second one of the same name is added to the first in the series."""
-        ref = _Ref(breaker, self._drop)
-        ref.name = breaker.name
-        with self._lock:
-            others = self._by_name.get(ref.name, ())
-            self._by_name[ref.name] = (*others, ref)
-        if any(other() is not None for other in others):
-            _log.warning(
-                "circuit_breaker.duplicate_name name=%s: another breaker has this name; their series are added up."
-                " Give each breaker a name of its own, or share one through a BreakerRegistry",
-                ref.name,
-            )
-
-    def groups(self) -> list[list[Watched]]:
-        """The live breakers, those of one name together."""
-        with self._lock:
-            named = list(self._by_name.values())
-        groups = ([breaker for ref in refs if (breaker := ref()) is not None] for refs in named)
-        return [group for group in groups if group]
-
-    def _after_fork_in_child(self) -> None:
-        """Nothing to mend: the dictionary is whole."""
-
-    def _drop(self, ref: weakref.ref[Watched]) -> None:
-        name = cast("_Ref", ref).name
-        with self._lock:
-            rest = tuple(other for other in self._by_name.get(name, ()) if other is not ref)
-            if rest:
-                self._by_name[name] = rest
-            else:
-                self._by_name.pop(name, None)
-
-
 class _Meters:
     """What hangs on each meter: its live breakers and the telemetry objects made for it.
 
@@ -198,11 +128,25 @@ class _Meters:
     """
 
     def __init__(self) -> None:
-        self._live: weakref.WeakKeyDictionary[Meter, _LiveBreakers] = weakref.WeakKeyDictionary()
+        self._held: list[LiveBreakers] = []
+        self._live: weakref.WeakKeyDictionary[Meter, LiveBreakers] = weakref.WeakKeyDictionary()
         self._made: weakref.WeakKeyDictionary[Meter, list[tuple[Instrumentation, BreakerTelemetry]]]
         self._made = weakref.WeakKeyDictionary()
         self._lock = threading.RLock()
         hold_at_fork(self)
+
+    def hold(self) -> None:
+        """Before a fork: nobody changes the dictionaries, or any of the breakers."""
+        self._lock.acquire()
+        self._held = list(self._live.values())
+        for live in self._held:
+            live.hold()
+
+    def let_go(self, *, in_child: bool) -> None:
+        """After a fork."""
+        while self._held:
+            self._held.pop().let_go(in_child=in_child)
+        self._lock.release()
 
     def telemetry(self, instrumentation: Instrumentation) -> BreakerTelemetry:
         """The one telemetry object of this instrumentation."""
@@ -215,19 +159,19 @@ class _Meters:
             self._made.setdefault(instrumentation.meter, []).append((instrumentation, made))
         return made
 
-    def live(self, instrumentation: Instrumentation) -> _LiveBreakers:
+    def live(self, instrumentation: Instrumentation) -> LiveBreakers:
         """The live breakers of this meter; the first asking registers their callbacks."""
         meter = instrumentation.meter
         with self._lock:
             found = self._live.get(meter)
             if found is not None:
                 return found
-            live = self._live[meter] = _LiveBreakers()
+            live = self._live[meter] = LiveBreakers()
         for name, read in _READERS.items():
             instrumentation.observe(name, functools.partial(_observe, meter, read))
         return live
 
-    def sets(self, meter: Meter) -> list[_LiveBreakers]:
+    def sets(self, meter: Meter) -> list[LiveBreakers]:
         """All live breakers that report to the same SDK meter as `meter`."""
         real = _real(meter)
         with self._lock:
@@ -237,9 +181,6 @@ class _Meters:
         with self._lock:
             made = self._made.get(instrumentation.meter, [])
             return next((telemetry for known, telemetry in made if known == instrumentation), None)
-
-    def _after_fork_in_child(self) -> None:
-        """Nothing to mend: the dictionaries are whole."""
 
 
 def _observe(

@@ -32,7 +32,7 @@ def snapshot_of(breaker: BreakerShell) -> BreakerSnapshot:
             retry_at=wall + max(0.0, core.until - now) if core.state is OPEN else wall,
             wait=core.wait,
             failures=core.failures,
-            counts={**counts, "total": breaker._admissions.value(), "latency": tally.latency},
+            counts={**counts, "total": tally.asked()[0], "latency": tally.latency},
             failure_reasons=dict(tally.reasons or {}),
             history=[_entry(at, event) for at, event in tally.history or ()],
         )
@@ -67,8 +67,7 @@ def _restore_counts(breaker: BreakerShell, snapshot: BreakerSnapshot) -> None:
     tally.unexpected = int(counts.get("unexpected_failure", 0))
     tally.ignored = int(counts.get("ignored", 0))
     tally.latency = float(counts.get("latency", 0.0))
-    breaker._admissions.set(int(counts.get("total", 0)))
-    breaker._rejections.set(int(counts.get("rejected", 0)))
+    tally.resume(int(counts.get("total", 0)), int(counts.get("rejected", 0)))
     tally.reasons = dict(snapshot.failure_reasons) or None
     tally.state_changes = len(snapshot.history)
     if snapshot.history:

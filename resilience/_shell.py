@@ -15,16 +15,15 @@ import time
 from math import ceil
 from typing import TYPE_CHECKING
 
-from opentelemetry.trace import get_current_span
+from opentelemetry.context import get_current
 
-from ._classify import classify, classify_result, wait_hint
+from ._classify import classify, classify_result, describe
 from ._core import BreakerCore
 from ._errors import CircuitBreakerOpenError
 from ._events import BreakerMode, CallFinished, CallRejected, CircuitBreakerState, ModeChanged, Outcome, Transition
-from ._fork import hold_at_fork
 from ._notify import Notifier
 from ._otel import telemetry_for
-from ._tally import AtomicCount, Tally, text_of
+from ._tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -51,7 +50,6 @@ class BreakerShell:
 
     __slots__ = (
         "__weakref__",
-        "_admissions",
         "_clock",
         "_core",
         "_first_rejection_of",
@@ -61,7 +59,6 @@ class BreakerShell:
         "_name",
         "_notifier",
         "_random",
-        "_rejections",
         "_tally",
         "_telemetry",
         "_wall_clock",
@@ -92,12 +89,9 @@ class BreakerShell:
         self._watched = measure_duration or bool(self._listeners)
         self._notifier: Notifier | None = None
         self._first_rejection_of = -1
-        self._admissions = AtomicCount()
-        self._rejections = AtomicCount()
         self._draw_jitter()
         self._telemetry = telemetry_for(instrumentation)
         self._telemetry.watch(self)
-        hold_at_fork(self)
 
     def __repr__(self) -> str:
         mode = "" if self.mode is BreakerMode.NORMAL else f" {self.mode}"
@@ -136,7 +130,7 @@ class BreakerShell:
             return {
                 "success": tally.successful,
                 "failure": tally.failed,
-                "rejected": self._rejections.value(),
+                "rejected": tally.asked()[1],
                 "unexpected_failure": tally.unexpected,
                 "ignored": tally.ignored,
             }
@@ -199,16 +193,13 @@ class BreakerShell:
 
     def _rejection(self, now: float) -> CircuitBreakerOpenError:
         core = self._core
-        next(self._rejections.numbers)
+        next(self._tally.rejections)
         state, mode, retry_after = core.state, core.mode, core.retry_after(now)
         if retry_after is not None:
             # Up, to a hundredth: whoever waits this long is not refused for a rounding error.
             retry_after = ceil(retry_after * 100 - 1e-6) / 100
-        first = self._first_rejection_of != core.generation and self._is_first_rejection()
-        if first or get_current_span().is_recording():
-            self._telemetry.rejected(self._name, CallRejected(state, mode, retry_after, first))
-        if self._listeners:
-            self._tell(CallRejected(state, mode, retry_after, first))
+        if self._first_rejection_of != core.generation or get_current() or self._listeners:
+            self._tell_rejection(state, mode, retry_after)
         if mode is ISOLATED:
             message = f"Circuit breaker is isolated for {self._name}"
         elif state is HALF_OPEN:
@@ -216,6 +207,12 @@ class BreakerShell:
         else:
             message = f"Circuit breaker is open for {self._name}"
         return CircuitBreakerOpenError(message, retry_after, self._name)
+
+    def _tell_rejection(self, state: CircuitBreakerState, mode: BreakerMode, retry_after: float | None) -> None:
+        event = CallRejected(state, mode, retry_after, self._is_first_rejection())
+        self._telemetry.rejected(self._name, event)
+        if self._listeners:
+            self._tell(event)
 
     def _is_first_rejection(self) -> bool:
         with self._lock:
@@ -247,24 +244,32 @@ class BreakerShell:
     def _failed(self, permit: Permit, began: float, error: BaseException) -> bool:
         """Settle a call that raised; says whether the state changed."""
         now = self._clock()
-        outcome = classify(self._core.config, error, now - began)
+        elapsed = now - began
+        core, tally = self._core, self._tally
+        outcome = classify(core.config, error, elapsed)
+        if outcome is IGNORED:
+            return self._settle(permit, outcome, began, now, error)
         if outcome is UNEXPECTED:
             _log.warning("circuit_breaker.unexpected_error name=%s error_type=%s", self._name, type(error).__name__)
-        return self._settle(permit, outcome, began, now, error)
+        # The exception is a user's code: whatever it is asked, it is asked outside the lock.
+        text, hint = describe(error)
+        with self._lock:
+            tally.add_error(outcome, now, elapsed, type(error).__name__, text)
+            transition = core.settle(permit, outcome, now, elapsed, hint)
+            if transition is not None:
+                self._took_place(transition)
+        if transition is not None or self._watched:
+            self._after_call(outcome, elapsed, error)
+        return transition is not None
 
     def _settle(
         self, permit: Permit, outcome: Outcome, began: float, now: float, error: BaseException | None = None
     ) -> bool:
+        """Settle a call that ended without an error to remember."""
         elapsed = now - began
-        hint, recent = 0.0, None
-        if error is not None and outcome is not IGNORED:
-            # The exception is a user's code: whatever it is asked, it is asked outside the lock.
-            hint, recent = wait_hint(error), (now, text_of(error), type(error).__name__, elapsed)
         with self._lock:
             self._tally.add(outcome, now, elapsed)
-            if recent is not None:
-                self._tally.note_error(recent)
-            transition = self._core.settle(permit, outcome, now, elapsed, hint)
+            transition = self._core.settle(permit, outcome, now, elapsed)
             if transition is not None:
                 self._took_place(transition)
         if transition is not None or self._watched:
@@ -273,14 +278,14 @@ class BreakerShell:
 
     def _report(self, outcome: Outcome, error: BaseException | None = None) -> bool:
         """Count a call that was made elsewhere, without a permit."""
-        hint = wait_hint(error) if error is not None else 0.0
-        text = text_of(error) if error is not None else ""
+        text, hint = ("", 0.0) if error is None else describe(error)
         with self._lock:
             now = self._clock()
-            next(self._admissions.numbers)
-            self._tally.add(outcome, now, 0.0)
-            if error is not None:
-                self._tally.note_error((now, text, type(error).__name__, 0.0))
+            next(self._tally.admissions)
+            if error is None:
+                self._tally.add(outcome, now, 0.0)
+            else:
+                self._tally.add_error(outcome, now, 0.0, type(error).__name__, text)
             transition = self._core.report(outcome, now, hint)
             if transition is not None:
                 self._took_place(transition)
@@ -357,11 +362,18 @@ class BreakerShell:
         self._core = BreakerCore(self._core.config)
         self._draw_jitter()
         self._tally = Tally()
-        self._admissions = AtomicCount()
-        self._rejections = AtomicCount()
         self._first_rejection_of = -1
 
-    def _after_fork_in_child(self) -> None:
+    def _hold(self) -> None:
+        self._lock.acquire()
+
+    def _let_go(self, *, in_child: bool) -> None:
+        if in_child:
+            self._mend()
+        self._lock.release()
+
+    def _mend(self) -> None:
+        """In a forked child: all children of one parent would probe at the same moment."""
         self._draw_jitter()
         if self._notifier is not None:
             self._notifier.after_fork_in_child()

@@ -15,11 +15,10 @@ from ._events import Outcome
 if TYPE_CHECKING:
     from ._events import Transition
 
-__all__ = ["ERRORS_KEPT", "HISTORY_KEPT", "AtomicCount", "RecentError", "Tally", "text_of"]
+__all__ = ["ERRORS_KEPT", "HISTORY_KEPT", "RecentError", "Tally"]
 
 ERRORS_KEPT = 10
 HISTORY_KEPT = 100
-_TEXT_KEPT = 500
 SUCCESS, FAILURE, UNEXPECTED = Outcome.SUCCESS, Outcome.FAILURE, Outcome.UNEXPECTED
 
 
@@ -27,34 +26,17 @@ RecentError: TypeAlias = tuple[float, str, str, float]
 """One of the last failures: the instant, its text, its class, how long the call had run."""
 
 
-class AtomicCount:
-    """A number that any thread may count up without a lock: `next(count.numbers)`.
+class Tally:
+    """The counts of one breaker. Not safe to share: the shell serialises access.
 
-    `next` on an itertools.count is one step for the interpreter. Reading takes a number, too, and
-    deducts it, so `value` is for readers that exclude one another.
+    Except two: `next(tally.admissions)` and `next(tally.rejections)` count a call without a lock, for
+    `next` on an itertools.count is one step for the interpreter. Reading takes a number, too, which
+    is deducted.
     """
 
-    __slots__ = ("_read", "numbers")
-
-    def __init__(self) -> None:
-        self.numbers = itertools.count()
-        self._read = 0
-
-    def set(self, value: int) -> None:
-        """Go on from `value`."""
-        self.numbers, self._read = itertools.count(value), 0
-
-    def value(self) -> int:
-        """How often it was counted up."""
-        value = next(self.numbers) - self._read
-        self._read += 1
-        return value
-
-
-class Tally:
-    """The counts of one breaker. Not safe to share: the shell serialises writing."""
-
     __slots__ = (
+        "_read",
+        "admissions",
         "errors",
         "failed",
         "history",
@@ -64,6 +46,7 @@ class Tally:
         "last_success",
         "latency",
         "reasons",
+        "rejections",
         "state_changes",
         "successful",
         "unexpected",
@@ -71,6 +54,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.successful = self.failed = self.unexpected = self.ignored = self.state_changes = 0
+        self.resume(0, 0)
         self.latency = 0.0
         self.last_success: float | None = None
         self.last_failure: float | None = None
@@ -79,8 +63,19 @@ class Tally:
         self.errors: deque[RecentError] | None = None
         self.history: deque[tuple[float, Transition]] | None = None
 
+    def resume(self, admitted: int, rejected: int) -> None:
+        """Count calls on from these numbers."""
+        self.admissions, self.rejections = itertools.count(admitted), itertools.count(rejected)
+        self._read = 0
+
+    def asked(self) -> tuple[int, int]:
+        """How many calls were admitted and how many rejected."""
+        counts = next(self.admissions) - self._read, next(self.rejections) - self._read
+        self._read += 1
+        return counts
+
     def add(self, outcome: Outcome, now: float, elapsed: float) -> None:
-        """Count an ended call."""
+        """Count a call that ended without an error to remember."""
         self.latency += elapsed
         if outcome is FAILURE:
             self.failed += 1
@@ -93,13 +88,20 @@ class Tally:
         else:
             self.ignored += 1
 
-    def note_error(self, recent: RecentError) -> None:
-        """Remember a failure by its class, and its text among the last ten."""
-        if self.reasons is None or self.errors is None:
-            self.reasons, self.errors = {}, deque(maxlen=ERRORS_KEPT)
-        kind = recent[2]
-        self.reasons[kind] = self.reasons.get(kind, 0) + 1
-        self.errors.append(recent)
+    def add_error(self, outcome: Outcome, now: float, elapsed: float, kind: str, text: str) -> None:
+        """Count a call that ended with an error, by its class, and keep it among the last ten."""
+        self.latency += elapsed
+        if outcome is FAILURE:
+            self.failed += 1
+            self.last_failure = now
+        else:
+            self.unexpected += 1
+        reasons, errors = self.reasons, self.errors
+        if reasons is None or errors is None:
+            reasons = self.reasons = {}
+            errors = self.errors = deque(maxlen=ERRORS_KEPT)
+        reasons[kind] = reasons.get(kind, 0) + 1
+        errors.append((now, text, kind, elapsed))
 
     def note_change(self, transition: Transition, wall: float) -> None:
         """Remember a transition, at wall time `wall`, among the last hundred."""
@@ -108,11 +110,3 @@ class Tally:
         if self.history is None:
             self.history = deque(maxlen=HISTORY_KEPT)
         self.history.append((wall, transition))
-
-
-def text_of(error: BaseException) -> str:
-    """The text of an exception, cut; not to be asked for under a lock, for it is a user's code."""
-    try:
-        return str(error)[:_TEXT_KEPT]
-    except Exception:  # noqa: BLE001 - an exception whose text raises must not change the call's end
-        return "<no text: its __str__ raised>"

@@ -24,6 +24,9 @@ check: $(READY) ## Lint and type-check
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright --warnings
+	@if otelcol=$$(deploy/collector/build.sh --no-build); then \
+		"$$otelcol" validate --config otel-collector.yaml && echo "otel-collector.yaml is valid"; \
+	else echo "otel-collector.yaml was not validated: no collector here (make collector)"; fi
 
 fmt: $(READY) ## Format, and mend what can be mended
 	$(BIN)/ruff check --fix .

@@ -37,7 +37,7 @@ _SHOWN = (
     Attribute.ERROR_TYPE,
 )
 _METRICS = (
-    *("circuit_breaker_state", "circuit_breaker_calls", "circuit_breaker_transitions"),
+    *("circuit_breaker_calls", "circuit_breaker_transitions"),
     *("mcp_tool_execution_total", "mcp_tool_execution_seconds_count", "tracefuse_scan_hosts", "tracefuse_scan_changes"),
 )
 
@@ -96,7 +96,7 @@ class DemoView:
         """Show the lines of /metrics that tell of this."""
         self.act("And its lines of /metrics")
         for line in exposition.splitlines():
-            if line.startswith(_METRICS) and not line.endswith(" 0.0"):
+            if line.startswith("circuit_breaker_state{") or (line.startswith(_METRICS) and not line.endswith(" 0.0")):
                 self._line(f"  {escape(line)}")
 
     def closing(self) -> None:

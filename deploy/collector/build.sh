@@ -3,6 +3,7 @@
 #
 # Found: $TRACEFUSE_OTELCOL, else otelcol-contrib or otelcol on PATH. Built otherwise: once per manifest, with Go
 # and the official OpenTelemetry Collector Builder, into a cache outside the tree. Progress goes to stderr.
+# With --no-build: only if it is there already; exit code 1 otherwise.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -61,6 +62,7 @@ main() {
   local manifest=$here/manifest.yaml target
   if found; then return; fi
   target=${XDG_CACHE_HOME:-$HOME/.cache}/tracefuse/collector/$(digest "$manifest")/otelcol-tracefuse
+  if [[ ${1:-} == --no-build && ! -x $target ]]; then return 1; fi
   if [[ ! -x $target ]]; then
     mkdir -p "${target%/*}"
     (
@@ -72,4 +74,4 @@ main() {
   echo "$target"
 }
 
-main
+main "$@"

@@ -168,7 +168,7 @@ def host(element: Element, ports: tuple[Port, ...] = ()) -> Host:
         tuple(map(_hostname, names)) if names is not None and len(names) else (),
         ports,
         () if listed is None else tuple(map(_extra_ports, listed.iterfind("extraports"))),
-        reason=seen.get("reason"),
+        reason=seen.get("reason") or None,
         reason_ttl=integer(seen.get("reason_ttl")),
         started=epoch(get("starttime")),
         ended=epoch(get("endtime")),

@@ -86,7 +86,7 @@ def port(element: Element) -> Port:
         protocol,
         port_number(element.get("portid", "")),
         seen.get("state") or "unknown",
-        seen.get("reason"),
+        seen.get("reason") or None,
         integer(seen.get("reason_ttl")),
         seen.get("reason_ip"),
         None if owner is None else text(owner.get("name", "")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ReportParser", "iter_hosts", "parse_nmap_output", "parse_xml"]
 
 _MOST_PHASES: Final = 100_000
+_DECLARED: Final = re.compile(r"""\A(\s*<\?xml[^>]{0,100}?)\sencoding\s*=\s*["'][^"'>]{0,40}["']""")
 
 
 @runtime_checkable
@@ -55,21 +57,21 @@ class ReportParser:
         """
         return self._kept(self._parser.feed(data))
 
+    def flush(self) -> list[ScanEvent]:
+        """Return what is left, as `EventParser.flush` does; `close` does the same and keeps it for the report."""
+        return self._kept(self._parser.flush())
+
     def close(self, reason: str | None = None) -> Report:
         """Return the report; `EventParser.close` says how `reason` is used and what is raised."""
         try:
-            self._flush(reason)
+            self.flush()
             return self._with_kept(self._parser.close(reason))
         except ParseError as error:
-            error.partial = self._with_kept(self._parser.close("refused"))
+            partial = self._with_kept(self._parser.close(reason or "refused"))
+            if reason is not None:
+                return partial
+            error.partial = partial
             raise
-
-    def _flush(self, reason: str | None) -> None:
-        try:
-            self._kept(self._parser.flush())
-        except ParseError:
-            if reason is None:
-                raise
 
     def _with_kept(self, report: Report) -> Report:
         return replace(report, hosts=tuple(self._hosts), phases=tuple(self._phases))
@@ -117,7 +119,7 @@ def parse_nmap_output(output: str | bytes, limits: Limits | None = None) -> Repo
     >>> [host.address for host in report.hosts]
     ['10.0.0.7']
     """
-    data = output.encode("utf-8", "surrogatepass") if isinstance(output, str) else output
+    data = _encoded(output) if isinstance(output, str) else output
     if data[:64].lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0").startswith(b"<") or not data.strip():
         return parse_xml(data, limits)
     text = data.decode("utf-8", "replace")
@@ -149,13 +151,18 @@ def iter_hosts(
     parser.close()
 
 
+def _encoded(text: str) -> bytes:
+    """Encode a text, without the encoding that its declaration names: that was undone when it became text."""
+    return _DECLARED.sub(r"\1", text, count=1).encode("utf-8", "surrogatepass")
+
+
 def _hosts_of(events: list[ScanEvent]) -> Iterator[Host]:
     return (event.host for event in events if isinstance(event, HostFinished))
 
 
 def _chunks(source: str | bytes | Path | _Readable | Iterable[bytes]) -> Iterator[bytes]:
     if isinstance(source, str):
-        yield source.encode("utf-8", "surrogatepass")
+        yield _encoded(source)
     elif isinstance(source, bytes):
         yield source
     elif isinstance(source, Path):

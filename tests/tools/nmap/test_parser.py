@@ -6,6 +6,7 @@ import pickle
 import time
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -518,6 +519,47 @@ def test_what_is_held_back_inside_something_huge_comes_with_flush() -> None:
     events = [event for piece in chunks(data[:-3], 1000) for event in parser.feed(piece)] + parser.flush()
     (host,) = (event.host for event in events if isinstance(event, HostFinished))
     assert len(host.ports[0].scripts[0].output) == 100_000
+
+
+@pytest.mark.parametrize("encoding", ["ISO-8859-1", "UTF-16", "UTF-8"])
+def test_text_has_no_encoding_any_more(encoding: str) -> None:
+    text = f'<?xml version="1.0" encoding="{encoding}"?><nmaprun args="S\u0151ns"></nmaprun>'
+    assert parse_nmap_output(text).arguments == "S\u0151ns"
+
+
+def test_bytes_are_read_in_the_encoding_that_they_declare() -> None:
+    data = '<?xml version="1.0" encoding="ISO-8859-1"?><nmaprun args="S\u00f6ns"></nmaprun>'.encode("latin-1")
+    assert parse_nmap_output(data).arguments == "S\u00f6ns"
+
+
+DAMAGE = (
+    b"<port ",
+    b"</port>",
+    b"</host>",
+    b"<ports>",
+    b"&#x1b;",
+    b"&#xD8",
+    b"<!--",
+    b"]]>",
+    b"<nmaprun>",
+    b"\0",
+    b"\xff",
+)
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=200)
+def test_damage_gives_typed_errors_and_the_same_hosts_at_any_chunking(data: st.DataObject) -> None:
+    source = REAL[data.draw(st.sampled_from(SMALL))]
+    for _ in range(data.draw(st.integers(1, 4))):
+        start, length = data.draw(st.integers(0, len(source))), data.draw(st.integers(0, 40))
+        source = source[:start] + data.draw(st.sampled_from(DAMAGE) | st.binary(max_size=3)) + source[start + length :]
+    whole, parts = ReportParser(), ReportParser()
+    for parser, pieces in ((whole, [source]), (parts, chunks(source, data.draw(st.integers(1, 99))))):
+        with suppress(ParseError):
+            for piece in pieces:
+                parser.feed(piece)
+    assert whole.close("stopped").hosts == parts.close("stopped").hosts
 
 
 class NoSeek(BytesIO):

@@ -20,9 +20,8 @@ import statistics
 import threading
 import time
 import tracemalloc
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -30,6 +29,9 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from tracefuse.resilience import CircuitBreaker, CircuitBreakerOpenError, Pipeline, RetryPolicy
 from tracefuse.telemetry import Instrumentation
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 NEVER = 10**6
 GOALS = {
@@ -113,36 +115,37 @@ class Floor:
 
 @dataclass
 class Subject:
-    """One library: a breaker that never trips, and one that is open."""
+    """One library: the call methods of a breaker that never trips and of one that is open."""
 
     name: str
-    call_sync: Callable[[Any, Callable[..., Any]], Any]
-    call_async: Callable[[Any, Callable[..., Any]], Awaitable[Any]] | None
-    closed: Any
-    opened: Any
+    closed: Callable[..., Any] | None = None
+    opened: Callable[..., Any] | None = None
+    closed_async: Callable[..., Any] | None = None
+    opened_async: Callable[..., Any] | None = None
     times: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+
+    def method(self, case: str, kind: str) -> Callable[..., Any] | None:
+        name = ("opened" if case == "rejection" else "closed") + ("_async" if kind == "async" else "")
+        return getattr(self, name)
+
+
+BARE = Subject("bare call")
 
 
 def tracefuse_subject(name: str, instrumentation: Instrumentation | None, **options: Any) -> Subject:
     def make(threshold: int) -> CircuitBreaker:
         return CircuitBreaker(threshold, 3600.0, name=f"{name} {threshold}", instrumentation=instrumentation, **options)
 
-    opened = make(1)
+    closed, opened = make(NEVER), make(1)
     opened.force_open_nowait()
-    return Subject(
-        name,
-        lambda breaker, func: breaker.call_sync(func),
-        lambda breaker, func: breaker.call(func),
-        make(NEVER),
-        opened,
-    )
+    return Subject(name, closed.call_sync, opened.call_sync, closed.call, opened.call)
 
 
 def floor_subject() -> Subject:
-    opened = Floor(1)
+    closed, opened = Floor(), Floor(1)
     with contextlib.suppress(OSError):
         opened.call_sync(fail)
-    return Subject("floor", lambda b, func: b.call_sync(func), lambda b, func: b.call(func), Floor(), opened)
+    return Subject("floor", closed.call_sync, opened.call_sync, closed.call, opened.call)
 
 
 def peers() -> list[Subject]:
@@ -152,89 +155,68 @@ def peers() -> list[Subject]:
         pybreaker = importlib.import_module("pybreaker")
         closed, opened = pybreaker.CircuitBreaker(NEVER, 3600), pybreaker.CircuitBreaker(1, 3600)
         opened.open()
-        found.append(Subject("pybreaker", lambda b, func: b.call(func), None, closed, opened))
+        found.append(Subject("pybreaker", closed.call, opened.call))
     with contextlib.suppress(ImportError):
         library = importlib.import_module("circuitbreaker")
         closed, opened = library.CircuitBreaker(NEVER, 3600), library.CircuitBreaker(1, 3600)
         with contextlib.suppress(OSError):
             opened.call(fail)
-        call_async = lambda b, func: b.call_async(func)  # noqa: E731
-        found.append(Subject("circuitbreaker", lambda b, func: b.call(func), call_async, closed, opened))
+        found.append(Subject("circuitbreaker", closed.call, opened.call, closed.call_async, opened.call_async))
     return found
-
-
-BARE = Subject("bare call", lambda _, func: func(), lambda _, func: func(), None, None)
 
 
 def measure(subjects: list[Subject], rounds: int, calls: int) -> None:
     """Fill every subject's times, all cases interleaved."""
-    cases = [
-        (subject, case, kind)
-        for subject in subjects
-        for case in ("success", "rejection", "failure")
-        for kind in ("sync", "async")
-    ]
+    kinds = [(case, kind) for case in ("success", "rejection", "failure") for kind in ("sync", "async")]
+    cases = [(subject, case, kind) for subject in subjects for case, kind in kinds]
     for _ in range(rounds):
         random.shuffle(cases)
         for subject, case, kind in cases:
-            if subject is BARE and case == "rejection":
+            method = subject.method(case, kind)
+            if method is None and (subject is not BARE or case == "rejection"):
                 continue
-            if kind == "async" and subject.call_async is None:
-                continue
-            once = _sync_round if kind == "sync" else _async_round
-            subject.times.setdefault((case, kind), []).append(once(subject, case, calls))
+            if kind == "sync":
+                spent = sync_round(method, fail if case == "failure" else fine, calls)
+            else:
+                spent = asyncio.run(async_round(method, fail_async if case == "failure" else fine_async, calls))
+            subject.times.setdefault((case, kind), []).append(spent)
 
 
-def _sync_round(subject: Subject, case: str, calls: int) -> float:
-    breaker = subject.opened if case == "rejection" else subject.closed
-    func = fail if case == "failure" else fine
-    call = getattr(breaker, "call_sync", None) if subject.name != "bare call" else None
+# The loops are spelled out: a helper or a context manager in them would cost as much as what is measured.
+
+
+def sync_round(method: Callable[..., Any] | None, func: Callable[[], Any], calls: int) -> float:
     began = time.thread_time_ns()
-    if call is None:
-        call = subject.call_sync
-        if subject is BARE:
-            return _bare_round(func, calls)
+    if method is None:
         for _ in range(calls):
-            try:
-                call(breaker, func)
-            except Exception:
+            try:  # noqa: SIM105
+                func()
+            except Exception:  # noqa: BLE001
                 pass
     else:
         for _ in range(calls):
-            try:
-                call(func)
-            except Exception:
+            try:  # noqa: SIM105
+                method(func)
+            except Exception:  # noqa: BLE001
                 pass
     return (time.thread_time_ns() - began) / calls
 
 
-def _bare_round(func: Callable[[], Any], calls: int) -> float:
+async def async_round(method: Callable[..., Any] | None, func: Callable[[], Any], calls: int) -> float:
     began = time.thread_time_ns()
-    for _ in range(calls):
-        try:
-            func()
-        except Exception:
-            pass
-    return (time.thread_time_ns() - began) / calls
-
-
-def _async_round(subject: Subject, case: str, calls: int) -> float:
-    breaker = subject.opened if case == "rejection" else subject.closed
-    func = fail_async if case == "failure" else fine_async
-    assert subject.call_async is not None
-    call: Callable[..., Any] = func if subject is BARE else getattr(breaker, "call_async", breaker.call)
-    arguments = () if subject is BARE else (func,)
-
-    async def work() -> float:
-        began = time.thread_time_ns()
+    if method is None:
         for _ in range(calls):
-            try:
-                await call(*arguments)
-            except Exception:
+            try:  # noqa: SIM105
+                await func()
+            except Exception:  # noqa: BLE001
                 pass
-        return (time.thread_time_ns() - began) / calls
-
-    return asyncio.run(work())
+    else:
+        for _ in range(calls):
+            try:  # noqa: SIM105
+                await method(func)
+            except Exception:  # noqa: BLE001
+                pass
+    return (time.thread_time_ns() - began) / calls
 
 
 def report(subjects: list[Subject]) -> None:
@@ -254,27 +236,26 @@ def report(subjects: list[Subject]) -> None:
 
 
 def memory(instances: int = 5000) -> float:
-    """Bytes per breaker, history empty."""
-    made = [CircuitBreaker(name=f"warm {number}") for number in range(10)]
+    """Bytes per breaker, history empty, its name not counted."""
+    names = [f"b{number}" for number in range(instances)]
+    kept = [CircuitBreaker(name=f"warm {number}") for number in range(10)]
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    names = [f"b{number}" for number in range(instances)]
-    of_names = tracemalloc.get_traced_memory()[0]
-    made += [CircuitBreaker(name=name) for name in names]
-    total = tracemalloc.get_traced_memory()[0] - of_names
+    kept += [CircuitBreaker(name=name) for name in names]
+    after = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    del before, made
-    return total / instances
+    assert len(kept) > instances
+    return (after - before) / instances
 
 
-def threads(breaker: Any, calls: int) -> float:
+def threads(method: Callable[..., Any], calls: int) -> float:
     """CPU time per call with four threads, as a ratio to one."""
 
     def work(times: list[float]) -> None:
         began = time.thread_time_ns()
         for _ in range(calls):
-            breaker.call_sync(fine)
+            method(fine)
         times.append((time.thread_time_ns() - began) / calls)
 
     ratios = []
@@ -314,15 +295,12 @@ def main() -> None:
     report(subjects)
     print(f"\nmemory per breaker, history empty: {memory():.0f} bytes [1000]")
     for subject in (subjects[1], subjects[3]):
+        assert subject.closed is not None
         ratio = threads(subject.closed, options.calls * 4)
         print(f"4 threads, CPU per call against 1 thread, {subject.name}: {ratio:.2f} [1.3]")
     pipeline = Pipeline("p", retry=RetryPolicy(), breaker=CircuitBreaker(name="in pipeline"))
-    began = time.thread_time_ns()
-    for _ in range(options.calls):
-        pipeline.call_sync(fine)
-    print(
-        f"pipeline with retry and breaker, no SDK, sync success: {(time.thread_time_ns() - began) / options.calls:.0f} ns"
-    )
+    spent = sync_round(pipeline.call_sync, fine, options.calls)
+    print(f"pipeline with retry and breaker, no SDK, sync success: {spent:.0f} ns")
     assert reader.get_metrics_data() is not None
 
 

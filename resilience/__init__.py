@@ -19,6 +19,7 @@ from ._errors import (
     InvalidConfigError,
     InvalidSnapshotError,
     PipelineTimeoutError,
+    RefusedError,
     ResilienceError,
 )
 from ._events import (
@@ -74,6 +75,7 @@ __all__ = [
     "Pipeline",
     "PipelineTimeoutError",
     "Reason",
+    "RefusedError",
     "RegistryHealth",
     "ResilienceError",
     "RetryPolicy",

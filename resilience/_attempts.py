@@ -22,7 +22,7 @@ from tracefuse.telemetry import (
     fail_span,
 )
 
-from ._errors import BulkheadFullError, CircuitBreakerOpenError
+from ._errors import RefusedError
 
 if TYPE_CHECKING:
     from contextvars import Token
@@ -113,6 +113,6 @@ class AttemptSpan:
 def _result(error: BaseException | None) -> str:
     if error is None:
         return "success"
-    if isinstance(error, (CircuitBreakerOpenError, BulkheadFullError)):
+    if isinstance(error, RefusedError):
         return "rejected"
     return "failure" if isinstance(error, Exception) else "cancelled"

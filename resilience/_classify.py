@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING, cast
 
 from ._config import ANY_EXCEPTION
-from ._errors import BulkheadFullError, CircuitBreakerOpenError
+from ._errors import RefusedError
 from ._events import Outcome
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["classify", "classify_result", "describe", "matches", "wait_hint"]
 
 FAILURE, UNEXPECTED, IGNORED = Outcome.FAILURE, Outcome.UNEXPECTED, Outcome.IGNORED
-_REFUSALS = (CircuitBreakerOpenError, BulkheadFullError)
 _TEXT_KEPT = 500
 _log = logging.getLogger(__name__)
 
@@ -29,7 +28,7 @@ def classify(config: BreakerConfig, error: BaseException, elapsed: float) -> Out
     """
     if not isinstance(error, Exception):
         return _classify_exit(config, error, elapsed)
-    if isinstance(error, _REFUSALS):
+    if isinstance(error, RefusedError):
         return IGNORED
     if config.ignored_exception and matches(error, config.ignored_exception, if_broken=False):
         return IGNORED

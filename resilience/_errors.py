@@ -1,8 +1,9 @@
 """Errors of this package.
 
 * ResilienceError
-  * CircuitBreakerOpenError: the breaker refused the call
-  * BulkheadFullError: the pipeline's bulkhead had no free place
+  * RefusedError: the call was never made
+    * CircuitBreakerOpenError: the breaker refused it
+    * BulkheadFullError: the pipeline's bulkhead had no free place
   * PipelineTimeoutError (also TimeoutError): a deadline of the pipeline passed
   * InvalidConfigError (also ValueError): a setting outside its range
     * InvalidSnapshotError: a stored state that cannot be read
@@ -16,6 +17,7 @@ __all__ = [
     "InvalidConfigError",
     "InvalidSnapshotError",
     "PipelineTimeoutError",
+    "RefusedError",
     "ResilienceError",
 ]
 
@@ -24,7 +26,11 @@ class ResilienceError(Exception):
     """Base of all errors raised by this package."""
 
 
-class CircuitBreakerOpenError(ResilienceError):
+class RefusedError(ResilienceError):
+    """A protection refused the call: it was never made, so it says nothing about the dependency."""
+
+
+class CircuitBreakerOpenError(RefusedError):
     """The circuit breaker refused the call; the protected function was not called.
 
     `retry_after` is in seconds, or None when no time can be told (an isolated breaker).
@@ -52,7 +58,7 @@ class CircuitBreakerOpenError(ResilienceError):
         return type(self), (self.message, self.retry_after, self.breaker_name)
 
 
-class BulkheadFullError(ResilienceError):
+class BulkheadFullError(RefusedError):
     """Every place in the pipeline's bulkhead was taken; the function was not called.
 
     `limit` is the number of places.

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ._core import BreakerCore
 from ._events import CircuitBreakerState, Outcome
+from ._operator import OperatedBreaker
 from ._persist import restore_into, snapshot_of
-from ._shell import BreakerShell
 from ._stats import CircuitBreakerStats, StateTransition
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ __all__ = ["KnownSurface"]
 _log = logging.getLogger("tracefuse.resilience")
 
 
-class KnownSurface(BreakerShell):
+class KnownSurface(OperatedBreaker):
     """Statistics, history, switching by hand and reporting from outside."""
 
     __slots__ = ()

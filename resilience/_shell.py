@@ -20,7 +20,8 @@ from opentelemetry.context import get_current
 from ._classify import classify, classify_result, describe
 from ._core import BreakerCore
 from ._errors import CircuitBreakerOpenError
-from ._events import BreakerMode, CallFinished, CallRejected, CircuitBreakerState, ModeChanged, Outcome, Transition
+from ._events import BreakerMode, CallFinished, CallRejected, CircuitBreakerState, Outcome, Transition
+from ._log import log_transition
 from ._notify import Notifier
 from ._otel import telemetry_for
 from ._tally import Tally
@@ -134,43 +135,6 @@ class BreakerShell:
                 "unexpected_failure": tally.unexpected,
                 "ignored": tally.ignored,
             }
-
-    # the operator's switches
-
-    def isolate(self) -> None:
-        """Refuse every call until `release()`."""
-        self._switch(BreakerMode.ISOLATED)
-
-    def disable(self) -> None:
-        """Let every call through and only count, until `release()`."""
-        self._switch(BreakerMode.DISABLED)
-
-    def shadow(self) -> None:
-        """Decide as ever, but let through what would be refused, until `release()`."""
-        self._switch(BreakerMode.SHADOW)
-
-    def release(self) -> None:
-        """Go back to normal; the state is what it was."""
-        self._switch(BreakerMode.NORMAL)
-
-    def reconfigure(self, config: BreakerConfig) -> None:
-        """Go on under `config`, keeping state, streaks and counts."""
-        with self._lock:
-            self._core.reconfigure(config, self._clock())
-
-    def add_listener(self, listener: Listener) -> None:
-        """Tell `listener` of everything from now on."""
-        with self._lock:
-            self._listeners = (*self._listeners, listener)
-            self._watched = True
-
-    def remove_listener(self, listener: Listener) -> None:
-        """Stop telling `listener`. Raises ValueError when it was never added."""
-        with self._lock:
-            listeners = list(self._listeners)
-            listeners.remove(listener)
-            self._listeners = tuple(listeners)
-            self._watched = self._measures or bool(listeners)
 
     # asking and settling
 
@@ -293,25 +257,6 @@ class BreakerShell:
             self._after_call(outcome, 0.0, error)
         return transition is not None
 
-    def _force(self, move: Callable[[BreakerCore, float], Transition | None]) -> bool:
-        """Change the state by hand; says whether it changed."""
-        with self._lock:
-            transition = move(self._core, self._clock())
-            if transition is not None:
-                self._took_place(transition)
-        self._announce()
-        return transition is not None
-
-    def _switch(self, mode: BreakerMode) -> None:
-        with self._lock:
-            old = self._core.set_mode(mode)
-            self._first_rejection_of = -1
-            event = ModeChanged(old, mode, self._clock())
-        if old is not mode:
-            _log.info("circuit_breaker.mode name=%s old=%s new=%s", self._name, old, mode)
-            if self._listeners:
-                self._tell(event)
-
     # telling
 
     def _took_place(self, transition: Transition) -> None:
@@ -377,20 +322,3 @@ class BreakerShell:
         self._draw_jitter()
         if self._notifier is not None:
             self._notifier.after_fork_in_child()
-
-
-def log_transition(name: str, event: Transition) -> None:
-    """Log a change of state under the known event names."""
-    match event.to_state, event.reason.value:
-        case _, ("forced_open" | "forced_close") as reason:
-            _log.warning("circuit_breaker.%s name=%s", reason.replace("forced", "force"), name)
-        case CircuitBreakerState.OPEN, reason:
-            word = "reopened" if event.from_state is CircuitBreakerState.HALF_OPEN else "open"
-            _log.warning(
-                "circuit_breaker.%s name=%s reason=%s failures=%d retry_after=%.2f",
-                *(word, name, reason, event.failure_count, event.retry_after or 0.0),
-            )
-        case CircuitBreakerState.HALF_OPEN, _:
-            _log.info("circuit_breaker.half_open name=%s", name)
-        case _:
-            _log.info("circuit_breaker.closed name=%s", name)

@@ -16,7 +16,7 @@ from tracefuse.resilience._core import UNBOUND, BreakerCore, Permit
 
 CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 SUCCESS, FAILURE, UNEXPECTED, IGNORED = Outcome
-LAPSES = {"recovery_attempt_failed", "half_open_timeout"}
+HOLDING = {BreakerMode.ISOLATED, BreakerMode.DISABLED}
 
 
 @dataclass
@@ -198,7 +198,7 @@ class CoreMachine(RuleBasedStateMachine):
     def hurry(self, failures: bool, elapsed: float) -> None:
         """Go where it is interesting: through a whole trip or a whole recovery."""
         for _ in range(8):
-            if self.model.mode is not BreakerMode.NORMAL:
+            if self.model.mode in HOLDING:
                 return
             before = self.model.state
             if before is OPEN:
@@ -220,7 +220,7 @@ class CoreMachine(RuleBasedStateMachine):
     @rule(target=permits, share=st.sampled_from([0.5, 1.0]), gap=st.sampled_from([0.0, 4.0]), spare=st.booleans())
     def lose_probes(self, share: float, gap: float, spare: bool):
         """Fill the half-open state with probes nobody settles, let their deadline come near, ask again."""
-        if self.model.mode is not BreakerMode.NORMAL or self.model.state is CLOSED:
+        if self.model.mode in HOLDING or self.model.state is CLOSED:
             return multiple()
         if self.model.state is OPEN:
             self.now = max(self.now, self.model.deadline)
@@ -234,7 +234,7 @@ class CoreMachine(RuleBasedStateMachine):
         tickets += [self.admit(), self.admit()]
         return multiple(*(ticket for ticket in tickets if isinstance(ticket, tuple)))
 
-    @rule(mode=st.sampled_from([*BreakerMode, BreakerMode.NORMAL, BreakerMode.NORMAL]))
+    @rule(mode=st.sampled_from([*BreakerMode, BreakerMode.NORMAL, BreakerMode.SHADOW]))
     def switch(self, mode: BreakerMode) -> None:
         assert self.core.set_mode(mode) is self.model.mode
         self.model.mode = mode

@@ -194,6 +194,13 @@ class CoreMachine(RuleBasedStateMachine):
             model.wait = self.config.recovery_timeout
         return CLOSED
 
+    @rule(outcome=st.sampled_from(Outcome), elapsed=st.sampled_from([0.0, 2.0]))
+    def call(self, outcome: Outcome, elapsed: float) -> None:
+        """Ask and settle at once."""
+        ticket = self.admit()
+        if isinstance(ticket, tuple):
+            self.settle(ticket, outcome, elapsed, 0.0)
+
     @rule(failures=st.booleans(), elapsed=st.sampled_from([0.0, 0.0, 2.0]))
     def hurry(self, failures: bool, elapsed: float) -> None:
         """Go where it is interesting: through a whole trip or a whole recovery."""

@@ -37,6 +37,7 @@ from ._events import (
 from ._keeper import StateKeeper
 from ._permit import CallPermit
 from ._pipeline import Pipeline
+from ._plot import render_svg
 from ._registry import BreakerRegistry, RegistryHealth
 from ._render import render_diagram, render_mermaid, render_timeline
 from ._retry import RetryPolicy
@@ -87,5 +88,6 @@ __all__ = [
     "Transition",
     "render_diagram",
     "render_mermaid",
+    "render_svg",
     "render_timeline",
 ]

@@ -124,10 +124,6 @@ class CircuitBreaker(KnownSurface):
             random=random,
         )
         self._run_in_thread = run_sync_in == "thread"
-        _log.info(
-            "circuit_breaker.created name=%s threshold=%d timeout=%.1f success_threshold=%d",
-            *(name, config.failure_threshold, config.recovery_timeout, config.success_threshold),
-        )
 
     @classmethod
     def from_config(

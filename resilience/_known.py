@@ -21,6 +21,7 @@ from ._stats import CircuitBreakerStats, StateTransition
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ._config import ErrorPredicate, ExceptionTypes
     from ._events import Transition
     from ._snapshot import BreakerSnapshot
 
@@ -34,13 +35,40 @@ class KnownSurface(OperatedBreaker):
 
     __slots__ = ()
 
-    failure_threshold = property(lambda self: self.config.failure_threshold, doc="Failures in a row that trip.")
-    success_threshold = property(lambda self: self.config.success_threshold, doc="Probes in a row that close.")
-    expected_exception = property(lambda self: self.config.expected_exception, doc="What counts as a failure.")
-    timeout_multiplier = property(lambda self: self.config.timeout_multiplier, doc="Growth of the wait.")
-    max_timeout = property(lambda self: self.config.max_timeout, doc="The longest wait, in seconds.")
-    enable_jitter = property(lambda self: self.config.jitter > 0, doc="Whether the wait is spread.")
-    initial_recovery_timeout = property(lambda self: self.config.recovery_timeout, doc="The first wait, in seconds.")
+    @property
+    def failure_threshold(self) -> int:
+        """Failures in a row that trip."""
+        return self.config.failure_threshold
+
+    @property
+    def success_threshold(self) -> int:
+        """Probes in a row that close."""
+        return self.config.success_threshold
+
+    @property
+    def expected_exception(self) -> ExceptionTypes | ErrorPredicate:
+        """What counts as a failure."""
+        return self.config.expected_exception
+
+    @property
+    def timeout_multiplier(self) -> float:
+        """Growth of the wait after a failed probe."""
+        return self.config.timeout_multiplier
+
+    @property
+    def max_timeout(self) -> float:
+        """The longest wait, in seconds."""
+        return self.config.max_timeout
+
+    @property
+    def enable_jitter(self) -> bool:
+        """Whether the wait is spread."""
+        return self.config.jitter > 0
+
+    @property
+    def initial_recovery_timeout(self) -> float:
+        """The first wait, in seconds."""
+        return self.config.recovery_timeout
 
     @property
     def current_recovery_timeout(self) -> float:

@@ -95,7 +95,11 @@ class Notifier:
         """Run a listener's coroutine where its caller lives: its loop, or right here without one."""
         running = _running_loop()
         if loop is not None and loop is not running and not loop.is_closed():
-            loop.call_soon_threadsafe(self._start, work, context, loop)
+            try:
+                loop.call_soon_threadsafe(self._start, work, context, loop)
+            except RuntimeError:
+                work.close()
+                raise
         elif running is not None:
             self._start(work, context, running)
         else:

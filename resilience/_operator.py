@@ -45,6 +45,7 @@ class OperatedBreaker(BreakerShell):
         """Go on under `config`, keeping state, streaks and counts."""
         with self._lock:
             self._core.reconfigure(config, self._clock())
+            self._draw_jitter()
 
     def add_listener(self, listener: Listener) -> None:
         """Tell `listener` of everything from now on."""

@@ -40,10 +40,10 @@ _STATUSES = ("closed", "open", "half_open", BreakerMode.ISOLATED.value, BreakerM
 class BreakerTelemetry:
     """The instruments of all breakers that share one `Instrumentation`."""
 
-    __slots__ = ("__weakref__", "_duration", "_live", "_logger", "_transitions")
+    __slots__ = ("__weakref__", "_duration", "_live", "_transitions", "logger")
 
     def __init__(self, instrumentation: Instrumentation) -> None:
-        self._logger = instrumentation.logger
+        self.logger = instrumentation.logger
         self._transitions = instrumentation.counter("circuit_breaker.transitions")
         self._duration = instrumentation.histogram("circuit_breaker.call.duration")
         self._live = _meters.live(instrumentation)
@@ -72,7 +72,7 @@ class BreakerTelemetry:
             attributes[Attribute.RETRY_AFTER] = event.retry_after
         opened = event.to_state is CircuitBreakerState.OPEN
         severity = SeverityNumber.WARN if opened else SeverityNumber.INFO
-        emit_event(self._logger, Event.TRANSITION, attributes, severity=severity)
+        emit_event(self.logger, Event.TRANSITION, attributes, severity=severity)
 
     def rejected(self, name: str, event: CallRejected) -> None:
         """Put a rejection on the current span; the first one since the last change is a log record too.
@@ -90,7 +90,7 @@ class BreakerTelemetry:
         if event.retry_after is not None:
             attributes[Attribute.RETRY_AFTER] = event.retry_after
         if event.first:
-            emit_event(self._logger, Event.REJECTED, attributes, severity=SeverityNumber.WARN, span=span)
+            emit_event(self.logger, Event.REJECTED, attributes, severity=SeverityNumber.WARN, span=span)
         else:
             _add_event(span, attributes)
 
@@ -130,8 +130,8 @@ class _Meters:
     def __init__(self) -> None:
         self._held: list[LiveBreakers] = []
         self._live: weakref.WeakKeyDictionary[Meter, LiveBreakers] = weakref.WeakKeyDictionary()
-        self._made: weakref.WeakKeyDictionary[Meter, list[tuple[Instrumentation, BreakerTelemetry]]]
-        self._made = weakref.WeakKeyDictionary()
+        # The telemetry objects weakly, too: their instruments lead back to the meter, which is the key.
+        self._made: weakref.WeakKeyDictionary[Meter, weakref.WeakSet[BreakerTelemetry]] = weakref.WeakKeyDictionary()
         self._lock = threading.RLock()
         hold_at_fork(self)
 
@@ -156,7 +156,7 @@ class _Meters:
         with self._lock:
             if (found := self._find(instrumentation)) is not None:
                 return found
-            self._made.setdefault(instrumentation.meter, []).append((instrumentation, made))
+            self._made.setdefault(instrumentation.meter, weakref.WeakSet()).add(made)
         return made
 
     def live(self, instrumentation: Instrumentation) -> LiveBreakers:
@@ -179,8 +179,8 @@ class _Meters:
 
     def _find(self, instrumentation: Instrumentation) -> BreakerTelemetry | None:
         with self._lock:
-            made = self._made.get(instrumentation.meter, [])
-            return next((telemetry for known, telemetry in made if known == instrumentation), None)
+            made = self._made.get(instrumentation.meter, ())
+            return next((telemetry for telemetry in made if telemetry.logger is instrumentation.logger), None)
 
 
 def _observe(

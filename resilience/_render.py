@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ._stats import StateTransition
 
-__all__ = ["render_diagram", "render_mermaid", "render_timeline"]
+__all__ = ["moves_from", "render_diagram", "render_mermaid", "render_timeline"]
 
 _MARKS = {CircuitBreakerState.CLOSED: "=", CircuitBreakerState.OPEN: "x", CircuitBreakerState.HALF_OPEN: "?"}
 
@@ -27,7 +27,7 @@ def render_diagram() -> str:
     lines: list[str] = []
     for state in CircuitBreakerState:
         lines.append(state.name)
-        for goal, reasons in _moves(state).items():
+        for goal, reasons in moves_from(state).items():
             lines.append(f"  --> {goal.name:<9} {', '.join(reasons)}")
     return "\n".join(lines) + "\n"
 
@@ -40,7 +40,7 @@ def render_mermaid() -> str:
     """
     lines = ["stateDiagram-v2", "    [*] --> CLOSED"]
     for state in CircuitBreakerState:
-        for goal, reasons in _moves(state).items():
+        for goal, reasons in moves_from(state).items():
             lines.append(f"    {state.name} --> {goal.name}: {'<br/>'.join(reasons)}")
     return "\n".join(lines) + "\n"
 
@@ -67,7 +67,7 @@ def render_timeline(transitions: Sequence[StateTransition], *, now: datetime | N
     return "\n".join(lines) + "\n"
 
 
-def _moves(state: CircuitBreakerState) -> dict[CircuitBreakerState, list[str]]:
+def moves_from(state: CircuitBreakerState) -> dict[CircuitBreakerState, list[str]]:
     """Where `state` can go, with the reasons."""
     moves: dict[CircuitBreakerState, list[str]] = {}
     for (origin, reason), goal in TRANSITIONS.items():

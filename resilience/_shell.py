@@ -93,6 +93,10 @@ class BreakerShell:
         self._draw_jitter()
         self._telemetry = telemetry_for(instrumentation)
         self._telemetry.watch(self)
+        _log.info(
+            "circuit_breaker.created name=%s threshold=%d timeout=%.1f success_threshold=%d",
+            *(name, config.failure_threshold, config.recovery_timeout, config.success_threshold),
+        )
 
     def __repr__(self) -> str:
         mode = "" if self.mode is BreakerMode.NORMAL else f" {self.mode}"

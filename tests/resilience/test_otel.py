@@ -6,6 +6,7 @@ import asyncio
 import gc
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -105,6 +106,17 @@ def test_series_exist_from_birth_and_go_with_the_breaker(seen: Seen, clock: Fake
     gc.collect()
     assert seen.series("circuit_breaker.state") == {}
     assert seen.series("circuit_breaker.calls") == {}
+
+
+def test_a_provider_that_is_done_with_is_let_go(clock: FakeClock) -> None:
+    provider = MeterProvider([InMemoryMetricReader()])
+    instrumentation = Instrumentation.from_providers(meter_provider=provider)
+    meter = weakref.ref(instrumentation.meter)
+    CircuitBreaker(name="db", instrumentation=instrumentation).force_open_nowait()
+    provider.shutdown()
+    del provider, instrumentation
+    gc.collect()
+    assert meter() is None
 
 
 def test_every_breaker_of_a_meter_is_observed(seen: Seen, clock: FakeClock) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from xml.etree import ElementTree
 
 from tracefuse.resilience import (
     TRANSITIONS,
@@ -9,6 +10,7 @@ from tracefuse.resilience import (
     StateTransition,
     render_diagram,
     render_mermaid,
+    render_svg,
     render_timeline,
 )
 
@@ -41,3 +43,10 @@ def test_a_timeline() -> None:
     ]
     assert render_timeline([]) == "no change of state yet\n"
     assert render_timeline(story[:1], now=START).startswith("x")
+
+
+def test_the_picture_shows_every_reason_and_is_well_formed() -> None:
+    root = ElementTree.fromstring(render_svg())
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    states = [state.name for state in CircuitBreakerState]
+    assert sorted(texts) == sorted(states + [reason.value for _, reason in TRANSITIONS])

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from ._changes import Change, ChangeKind, ReportDiff
 from ._diff import diff
+from ._export_csv import CSV_COLUMNS, report_to_csv
+from ._export_markdown import report_to_markdown
+from ._export_text import report_to_text
+from ._export_xml import report_to_xml
 from ._host import Address, Host, Hostname, Port, Script, Service
 from ._installation import Installation, inspect_nmap
 from ._json import REPORT_SCHEMA, report_from_dict, report_from_json, report_to_dict, report_to_json
+from ._known_result import ScanResult
 from ._limits import Limits
 from ._options import OPTION_TABLE, Option, Verdict
 from ._outcome import Outcome
+from ._own_templates import TemplateError, read_templates
 from ._parse_errors import EntityRefusedError, LimitExceededError, MalformedXmlError, NotNmapError, ParseError
 from ._parser import EventParser
 from ._phases import phase_name
@@ -35,6 +41,7 @@ from ._templates import TEMPLATES, ScanTemplate, Template
 from ._tool import Nmap
 
 __all__ = [
+    "CSV_COLUMNS",
     "OPTION_TABLE",
     "REPORT_SCHEMA",
     "TEMPLATES",
@@ -68,6 +75,7 @@ __all__ = [
     "ScanFinished",
     "ScanPlan",
     "ScanRequest",
+    "ScanResult",
     "ScanStarted",
     "ScanTemplate",
     "Script",
@@ -76,6 +84,7 @@ __all__ = [
     "ScriptSelection",
     "Service",
     "Template",
+    "TemplateError",
     "Verdict",
     "clear_script_cache",
     "diff",
@@ -85,9 +94,14 @@ __all__ = [
     "parse_nmap_output",
     "phase_name",
     "plan",
+    "read_templates",
     "report_from_dict",
     "report_from_json",
+    "report_to_csv",
     "report_to_dict",
     "report_to_json",
+    "report_to_markdown",
+    "report_to_text",
+    "report_to_xml",
     "resolve",
 ]

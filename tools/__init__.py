@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ToolNotFoundError,
         ToolTimeoutError,
     )
+    from ._known_io import ErrorContext, ToolInput, ToolOutput
     from ._policy import Policy, PolicyError, PolicyViolation, Rule
     from ._process import Command, Exit, spawn
     from ._runner import Completed, Runner
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
         load_settings,
     )
     from ._tool import Caller, CallerKind, Tool
-    from .nmap import ScanRequest
+    from .nmap import ScanRequest, ScanResult, ScanTemplate, parse_nmap_output
+    from .nmap._known_tool import NmapTool
 
 __all__ = [
     "App",
@@ -48,9 +50,11 @@ __all__ = [
     "Command",
     "Completed",
     "CompletedScan",
+    "ErrorContext",
     "Exit",
     "MissingExtraError",
     "NmapSettings",
+    "NmapTool",
     "Policy",
     "PolicyError",
     "PolicySettings",
@@ -59,6 +63,8 @@ __all__ = [
     "Rule",
     "Runner",
     "ScanRequest",
+    "ScanResult",
+    "ScanTemplate",
     "ServeSettings",
     "Settings",
     "SettingsError",
@@ -67,10 +73,13 @@ __all__ = [
     "ToolError",
     "ToolErrorType",
     "ToolExecutionError",
+    "ToolInput",
     "ToolNotFoundError",
+    "ToolOutput",
     "ToolTimeoutError",
     "build",
     "load_settings",
+    "parse_nmap_output",
     "spawn",
 ]
 
@@ -84,6 +93,7 @@ _HOMES = {
         "ToolNotFoundError",
         "ToolTimeoutError",
     ),
+    "._known_io": ("ErrorContext", "ToolInput", "ToolOutput"),
     "._policy": ("Policy", "PolicyError", "PolicyViolation", "Rule"),
     "._process": ("Command", "Exit", "spawn"),
     "._runner": ("Completed", "Runner"),
@@ -99,7 +109,8 @@ _HOMES = {
         "load_settings",
     ),
     "._tool": ("Caller", "CallerKind", "Tool"),
-    ".nmap": ("ScanRequest",),
+    ".nmap": ("ScanRequest", "ScanResult", "ScanTemplate", "parse_nmap_output"),
+    ".nmap._known_tool": ("NmapTool",),
 }
 _LAZY = {name: home for home, names in _HOMES.items() for name in names}
 

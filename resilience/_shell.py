@@ -202,9 +202,12 @@ class BreakerShell:
             tally.successful += 1
             tally.latency += elapsed
             tally.last_success = now
+            failures = core.failures
             transition = core.settle(permit, SUCCESS, now, elapsed)
             if transition is not None:
                 self._took_place(transition)
+        if failures and not core.failures:
+            _log.debug("circuit_breaker.failure_count_reset name=%s failures=%d", self._name, failures)
         if transition is not None or self._watched:
             self._after_call(SUCCESS, elapsed, None)
         return transition is not None

@@ -34,12 +34,19 @@ def run_timed(target: Callable[[], R], place: AbstractContextManager[object], li
         else:
             future.set_result(result)
 
-    place.__enter__()
     # A daemon: a call that never ends must not keep the process from ending.
-    threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True, name="tracefuse-timed").start()
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(work,), daemon=True, name="tracefuse-timed")
+    place.__enter__()
+    try:
+        thread.start()
+    except BaseException:
+        place.__exit__(None, None, None)
+        raise
     try:
         return future.result(limit)
     except TimeoutError as error:
         if future.done():
-            raise
+            # It ended after all, or the TimeoutError is its own.
+            return future.result()
         raise late from error

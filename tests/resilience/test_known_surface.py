@@ -217,6 +217,15 @@ def test_statistics_of_calls(clock: FakeClock) -> None:  # CB-075 to CB-079
     assert errors[0]["type"] == "OSError"
 
 
+def test_a_success_that_ends_a_streak_is_logged(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:  # CB-091
+    caplog.set_level(logging.DEBUG)
+    breaker = make(clock)
+    breaker.call_failed()
+    breaker.call_sync(int)
+    breaker.call_sync(int)
+    assert caplog.text.count("circuit_breaker.failure_count_reset name=known failures=1") == 1
+
+
 def test_the_whole_story_in_the_history(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     # CB-086, CB-089, CB-095, CB-097, CB-101, CB-102
     caplog.set_level(logging.INFO)

@@ -395,3 +395,47 @@ def test_failures_can_be_injected(clock: FakeClock) -> None:
     assert type(breaker) is CircuitBreaker
     with pytest.raises(ValueError), inject_failure(breaker, count=1, rate=0.5):
         pass
+
+
+async def test_an_async_listener_runs_in_the_loop_of_the_call_whoever_delivers(clock: FakeClock) -> None:
+    """A thread that is delivering takes over the loop's event, and hands its coroutine back to the loop."""
+    entered, leave, heard = threading.Event(), threading.Event(), asyncio.Event()
+    home = asyncio.get_running_loop()
+
+    def slow(name: str, event: object) -> None:
+        if isinstance(event, ModeChanged):
+            entered.set()
+            leave.wait(10)
+
+    async def later(name: str, event: object) -> None:
+        if isinstance(event, Transition):
+            assert asyncio.get_running_loop() is home
+            heard.set()
+
+    breaker = make(clock, listeners=[slow, later])
+    thread = threading.Thread(target=breaker.isolate)
+    thread.start()
+    assert await asyncio.to_thread(entered.wait, 10)
+    breaker.force_open_nowait()
+    assert not heard.is_set()
+    leave.set()
+    async with asyncio.timeout(10):
+        await heard.wait()
+    await asyncio.to_thread(thread.join, 10)
+    await breaker.cleanup()
+
+
+def test_an_ignored_base_exception_stays_ignored(clock: FakeClock) -> None:
+    breaker = make(clock, failure_threshold=1, ignored_exception=KeyboardInterrupt, expected_exception=BaseException)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        breaker.call_sync(interrupted)
+    assert breaker.state.name == "CLOSED"
+    forced = make(clock, failure_threshold=1, cancel_counts_after=None)
+    force_state(forced, CircuitBreakerState.HALF_OPEN)
+    with pytest.raises(CircuitBreakerOpenError), forced.permit():
+        raise CircuitBreakerOpenError("inner", 1.0, "inner")
+    assert forced.state.name == "HALF_OPEN"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sqlite3
 import subprocess
 import sys
@@ -251,3 +252,39 @@ def test_a_broken_store_changes_nothing(caplog: pytest.LogCaptureFixture) -> Non
     assert breaker.state.name == "OPEN"
     assert "circuit_breaker.load_failed name=db" in caplog.text
     assert "circuit_breaker.save_failed name=db" in caplog.text
+
+
+def test_a_closed_keeper_says_that_it_keeps_nothing_more(caplog: pytest.LogCaptureFixture) -> None:
+    keeper, breaker = StateKeeper(MemoryStore()), CircuitBreaker(2, name="db")
+    keeper.keep(breaker)
+    keeper.close()
+    breaker.force_open_nowait()
+    assert breaker.state.name == "OPEN"
+    assert "circuit_breaker.save_refused name=db" in caplog.text
+
+
+FORKED = """
+import os, sys
+from tracefuse.resilience import CircuitBreaker, SQLiteStore, StateKeeper
+keeper = StateKeeper(SQLiteStore(sys.argv[1]))
+breaker = CircuitBreaker(1, 50.0, name="db")
+keeper.keep(breaker)
+breaker.force_open_nowait()
+breaker.force_close_nowait()
+keeper.flush()
+child = os.fork()
+if child == 0:
+    breaker.isolate()
+    keeper.flush()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_can_write_too(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED, str(path)], check=True, timeout=60)
+    kept = SQLiteStore(path).load("db")
+    assert kept is not None
+    assert kept.mode == "isolated"

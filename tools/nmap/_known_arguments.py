@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ._arguments import parse_arguments
@@ -48,7 +49,7 @@ def with_defaults(arguments: str, policy: Policy) -> str:
 
 
 def _fits(default: str, given: tuple[ScanOption, ...], policy: Policy) -> bool:
-    (option,) = parse_arguments(default, policy)
+    option = replace(parse_arguments(default, policy)[0], position=-1)
     group, names = option.row.group, {other.name for other in given}
     if group is Group.SKIP_DISCOVERY and any(other.row.group is Group.NO_PORT_SCAN for other in given):
         return False  # -sn -Pn would call every address a host

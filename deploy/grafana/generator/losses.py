@@ -1,0 +1,161 @@
+"""Telemetry health: whether what the other dashboards show is all there was."""
+
+from __future__ import annotations
+
+from frame import COLLECTOR, SERVICE, Dashboard, assemble
+from panels import bars, lines, number
+from queries import by, collector, growth, increase, rate, sdk, select
+
+__all__ = ["losses"]
+
+_SIGNALS = ("span", "log")
+_ITEMS = {"spans": "spans", "logs": "log_records", "metrics": "metric_points"}
+_REFUSED = {name: collector(f"otelcol_receiver_refused_{item}") for name, item in _ITEMS.items()}
+_DROPPED = {one: sdk(f"otel_sdk_processor_{one}_processed_total", 'error_type!=""') for one in _SIGNALS}
+_FAILED = {
+    one: sdk(f"otel_sdk_exporter_{one}_exported_total", 'error_type!=""') for one in (*_SIGNALS, "metric_data_point")
+}
+
+
+def losses() -> Dashboard:
+    """Zero everywhere is the healthy picture; every loss is counted somewhere here."""
+    return assemble(
+        "tracefuse-telemetry",
+        "Tracefuse / Telemetry health",
+        "Queues, drops and export errors of the SDK in the service and of the collector.",
+        SERVICE | COLLECTOR,
+        {"Now": _now(), "In the service": _service(), "In the collector": _collector(), "Its resources": _resources()},
+    )
+
+
+def _now() -> list[object]:
+    queues = " or ".join(
+        f"{sdk(f'otel_sdk_processor_{one}_queue_size')} / {sdk(f'otel_sdk_processor_{one}_queue_capacity')}"
+        for one in _SIGNALS
+    )
+    used = f"{collector('otelcol_exporter_queue_size')} / {collector('otelcol_exporter_queue_capacity')}"
+    dropped = " + ".join(f"(sum({growth(series)}) or vector(0))" for series in _DROPPED.values())
+    refused = " + ".join(f"(sum({growth(series)}) or vector(0))" for series in _REFUSED.values())
+    enqueue = " + ".join(
+        f"(sum({growth(collector(f'otelcol_exporter_enqueue_failed_{item}'))}) or vector(0))"
+        for item in ("spans", "log_records")
+    )
+    return [
+        number("Collector up", "Collectors that Prometheus reaches.", f"count({collector('otelcol_process_uptime')})"),
+        number("SDK queue", "Fullest queue in a service.", f"max({queues})", unit="percentunit", limits=(0.5, 0.9)),
+        number("Dropped by SDKs", "Spans and log records lost in services.", dropped, limits=(1, 100)),
+        number(
+            "Refused by collectors",
+            "Items that collectors refused: senders retry, then lose.",
+            refused,
+            limits=(1, 100),
+        ),
+        number("Collector queue", "Fullest queue.", f"max({used})", unit="percentunit", limits=(0.5, 0.9)),
+        number("Dropped by collectors", "Items that found a full queue.", enqueue, limits=(1, 100)),
+    ]
+
+
+def _service() -> list[object]:
+    return [
+        lines(
+            "SDK queues used",
+            "Spans and log records that wait for export, as a share of what the queue holds. The oldest go first.",
+            {
+                f"{one}s {{{{instance}}}}": by(
+                    "instance",
+                    f"{sdk(f'otel_sdk_processor_{one}_queue_size')} / "
+                    f"{sdk(f'otel_sdk_processor_{one}_queue_capacity')}",
+                )
+                for one in _SIGNALS
+            },
+            unit="percentunit",
+        ),
+        bars(
+            "Processed and dropped",
+            "Without an error type: handed on. queue_full: dropped, because the collector was too slow or away.",
+            {
+                f"{one}s {{{{error_type}}}}": by(
+                    "error_type", increase(sdk(f"otel_sdk_processor_{one}_processed_total"))
+                )
+                for one in _SIGNALS
+            },
+        ),
+        bars(
+            "Export errors",
+            "Items of exports that failed, by error. Lost metrics cost nothing: the next export has the totals.",
+            {f"{one}s {{{{error_type}}}}": by("error_type", increase(series)) for one, series in _FAILED.items()},
+        ),
+        lines(
+            "Export duration, p95",
+            "From the service to the collector.",
+            {
+                "{{otel_component_type}}": "histogram_quantile(0.95, "
+                + by("le, otel_component_type", rate(sdk("otel_sdk_exporter_operation_duration_seconds_bucket")))
+                + ")"
+            },
+            unit="s",
+        ),
+        bars(
+            "Values repaired",
+            "Values that had to be mended before they were recorded, and tools whose figures were let go.",
+            {
+                "repaired {{reason}}": by("reason", increase(select("tracefuse.metrics.repaired"))),
+                "evicted {{reason}}": by("reason", increase(select("tracefuse.metrics.evictions"))),
+            },
+            width=24,
+        ),
+    ]
+
+
+def _collector() -> list[object]:
+    def each(prefix: str, labels: str, legend: str) -> dict[str, str]:
+        return {f"{name} {legend}": by(labels, rate(collector(f"{prefix}_{item}"))) for name, item in _ITEMS.items()}
+
+    def failed(prefix: str) -> dict[str, str]:
+        """Such a counter is not there before the first failure; until then its exporters show zero."""
+        zero = "0 * sum by (exporter) (" + collector("otelcol_exporter_queue_capacity") + ")"
+        return {
+            f"{name} {{{{exporter}}}}": f"{by('exporter', increase(collector(f'{prefix}_{item}')))} or {zero}"
+            for name, item in _ITEMS.items() if name != "metrics"
+        }  # fmt: skip
+
+    return [
+        lines("Accepted", "Items per second.", each("otelcol_receiver_accepted", "transport", "{{transport}}")),
+        lines(
+            "Refused",
+            "Items per second that the memory limit sent back. Senders retry, then lose.",
+            {name: f"sum({rate(series)})" for name, series in _REFUSED.items()},
+        ),
+        lines(
+            "Collector queues used",
+            "Share of each queue's bytes on disk. It fills while a backend is away.",
+            {
+                "{{exporter}} {{data_type}}": by("exporter, data_type", collector("otelcol_exporter_queue_size"))
+                + " / "
+                + by("exporter, data_type", collector("otelcol_exporter_queue_capacity"))
+            },
+            unit="percentunit",
+        ),
+        lines("Sent", "Items per second, by exporter.", each("otelcol_exporter_sent", "exporter", "{{exporter}}")),
+        bars("Not queued", "Items lost because a queue was full.", failed("otelcol_exporter_enqueue_failed")),
+        bars("Not sent", "Items lost because a backend refused them for good.", failed("otelcol_exporter_send_failed")),
+    ]
+
+
+def _resources() -> list[object]:
+    return [
+        lines(
+            "Memory",
+            "Resident memory; the limiter acts on the heap.",
+            {"{{instance}}": collector("otelcol_process_memory_rss")},
+            unit="bytes",
+            width=8,
+        ),
+        lines("CPU", "Cores in use.", {"{{instance}}": rate(collector("otelcol_process_cpu_seconds"))}, width=8),
+        lines(
+            "In flight",
+            "Exports that wait for a backend's answer.",
+            {"{{exporter}} {{data_type}}": by("exporter, data_type", collector("otelcol_exporter_in_flight_requests"))},
+            width=8,
+        ),
+    ]

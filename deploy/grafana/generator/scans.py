@@ -1,0 +1,89 @@
+"""Scans and exposure: what was scanned, what was found, what changed, what policy refused."""
+
+from __future__ import annotations
+
+from frame import SERVICE, TOOL, Dashboard, assemble
+from panels import bars, lines, number, ranking
+from queries import by, growth, increase, quantile, rate, select
+
+__all__ = ["scans"]
+
+_HOSTS = "tracefuse.scan.hosts"
+_PORTS = "tracefuse.scan.ports"
+_CHANGES = "tracefuse.scan.changes"
+_REFUSALS = select("tracefuse.policy.refusals")
+_DURATION = "tracefuse.scan.duration"
+
+
+def scans() -> Dashboard:
+    """What the network shows. Addresses are in traces and logs, never in metrics."""
+    return assemble(
+        "tracefuse-scans",
+        "Tracefuse / Scans and exposure",
+        "Hosts up, open ports, changes between scans, policy refusals by rule.",
+        SERVICE | TOOL,
+        {"In the time range": _totals(), "Scans": _scans(), "Exposure": _exposure(), "Policy": _policy()},
+    )
+
+
+def _totals() -> list[object]:
+    def total(title: str, about: str, series: str, limits: tuple[float, float] | None = None) -> object:
+        return number(title, about, f"sum({growth(series)})", limits=limits)
+
+    return [
+        total("Scans", "Scans that ended.", select(_DURATION, suffix="_count")),
+        total("Hosts up", "Hosts reported up, counted once for each scan.", select(_HOSTS, 'state="up"')),
+        total("Open ports", "Ports reported open, counted once for each scan.", select(_PORTS, 'state="open"')),
+        total("Changes", "Differences between two scans of the same targets.", select(_CHANGES)),
+        total("Ports opened", "Ports that are open and were not.", select(_CHANGES, 'kind="port_opened"'), (1, 10)),
+        total("Refusals", "Requests that policy refused.", _REFUSALS),
+    ]
+
+
+def _scans() -> list[object]:
+    return [
+        bars(
+            "Scans by outcome",
+            "Scans that ended.",
+            {"{{tool}} {{status}}": by("tool, status", increase(select(_DURATION, suffix="_count")))},
+        ),
+        lines(
+            "Scan duration",
+            "Waiting and retries included. Each diamond is one scan: its trace shows phases, hosts and attempts.",
+            {
+                "p50 {{status}}": quantile(0.5, _DURATION, labels="status"),
+                "p95 {{status}}": quantile(0.95, _DURATION, labels="status"),
+            },
+            unit="s",
+            exemplars=True,
+        ),
+    ]
+
+
+def _exposure() -> list[object]:
+    scanned = by("tool", rate(select(_DURATION, suffix="_count")))
+    open_ports = by("tool", rate(select(_PORTS, 'state="open"')))
+    return [
+        bars("Hosts by state", "As scans report them.", {"{{state}}": by("state", increase(select(_HOSTS)))}, width=8),
+        bars("Ports by state", "As scans report them.", {"{{state}}": by("state", increase(select(_PORTS)))}, width=8),
+        lines("Open ports per scan", "The mean.", {"{{tool}}": f"{open_ports} / ({scanned} > 0)"}, width=8),
+        bars(
+            "Changes by kind",
+            "What differs from the scan before: hosts new or gone, ports opened or closed, services, versions.",
+            {"{{kind}}": by("kind", increase(select(_CHANGES)))},
+            width=16,
+        ),
+        ranking("Changes in the time range", "By kind.", {"{{kind}}": by("kind", growth(select(_CHANGES)))}),
+    ]
+
+
+def _policy() -> list[object]:
+    return [
+        bars(
+            "Refusals by rule",
+            "Nothing was started for these. A burst is a misunderstanding or somebody trying doors.",
+            {"{{rule}}": by("rule", increase(_REFUSALS))},
+            width=16,
+        ),
+        ranking("Refusals in the time range", "By rule.", {"{{rule}}": by("rule", growth(_REFUSALS))}),
+    ]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from tracefuse.resilience import CircuitBreakerOpenError
 from tracefuse.telemetry import ConfigurationError
 
-from ._errors import MissingExtraError, ToolError
+from ._breaker_sources import UnknownBreakerError
+from ._errors import MissingExtraError, QueueFullError, ToolError
 from ._policy import PolicyError, PolicyViolation
 from ._settings import SettingsError
 from .nmap import ParseError
@@ -45,8 +46,10 @@ _KNOWN: Final[tuple[tuple[type[Exception], ExitCode, str, tuple[str, ...]], ...]
     (SettingsError, ExitCode.REFUSED, "bad_setting", ("variable", "value", "expected")),
     (ConfigurationError, ExitCode.REFUSED, "bad_setting", ("variable", "value", "expected")),
     (PolicyError, ExitCode.REFUSED, "bad_setting", ("field", "value", "expected")),
+    (UnknownBreakerError, ExitCode.REFUSED, "no_such_breaker", ("name", "known")),
     (MissingExtraError, ExitCode.REFUSED, "missing_extra", ("feature", "extra")),
     (ParseError, ExitCode.REFUSED, "unreadable_result", ()),
+    (QueueFullError, ExitCode.FAILED, "queue_full", ("error_type", "waiting", "retry_after")),
     (ToolError, ExitCode.FAILED, "tool_error", ("error_type", "hint", "detail")),
 )
 """Each known error: its exit code, its name as data, and the attributes that a program can act on."""

@@ -20,6 +20,7 @@ __all__ = [
     "BreakerSettings",
     "NmapSettings",
     "PolicySettings",
+    "QueueSettings",
     "RetrySettings",
     "ServeSettings",
     "Settings",
@@ -49,11 +50,20 @@ class _Section(BaseModel):
 
 
 class NmapSettings(_Section):
-    """The program: where it is and how long one run of it may take, in seconds."""
+    """The program: where it is, how long one run of it may take (seconds), and how much it may write (bytes)."""
 
     path: str = "nmap"
     timeout: float = Field(default=300.0, gt=0, le=86_400)
     grace: float = Field(default=2.0, ge=0, le=60)
+    output_limit: int = Field(default=1_000_000_000, ge=100_000, le=1_000_000_000_000)
+
+
+class QueueSettings(_Section):
+    """How many scans run at once, in all and of one tool, and how many more may wait."""
+
+    total: int = Field(default=8, ge=1, le=1000)
+    per_tool: int = Field(default=4, ge=1, le=1000)
+    length: int = Field(default=100, ge=0, le=100_000)
 
 
 class PolicySettings(_Section):
@@ -93,17 +103,25 @@ class TelemetrySettings(_Section):
 
 
 class ServeSettings(_Section):
-    """Where `tracefuse serve` listens, how many scans run at once, and seconds they get to finish at the end."""
+    """Where `tracefuse serve` listens, and seconds that running scans get to finish at the end."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65_535)
-    concurrency: int = Field(default=2, ge=1, le=100)
     grace: int = Field(default=10, ge=0, le=600)
 
 
+def _folder(variable: str, below_home: str) -> Path:
+    """The user's folder by the XDG Base Directory Specification."""
+    base = os.environ.get(variable)
+    return (Path(base) if base else Path.home() / below_home) / "tracefuse"
+
+
 def _cache_dir() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "tracefuse"
+    return _folder("XDG_CACHE_HOME", ".cache")
+
+
+def _state_dir() -> Path:
+    return _folder("XDG_STATE_HOME", ".local/state")
 
 
 class Settings(BaseSettings):
@@ -118,12 +136,19 @@ class Settings(BaseSettings):
     )
 
     cache_dir: Path = Field(default_factory=_cache_dir)
+    state_dir: Path = Field(default_factory=_state_dir)
     nmap: NmapSettings = NmapSettings()
     policy: PolicySettings = PolicySettings()
     retry: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
+    queue: QueueSettings = QueueSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     serve: ServeSettings = ServeSettings()
+
+    @property
+    def breaker_file(self) -> Path:
+        """Where the breakers' states outlive the process."""
+        return self.state_dir / "breakers.sqlite3"
 
 
 class SettingsError(ValueError):

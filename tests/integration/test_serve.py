@@ -9,64 +9,34 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from support.cli import COMMAND, environment, running_under, tracefuse
+from support.cli import environment, running_under, tracefuse
 from support.components import component, nmap_needed
 from support.greeting import greeting
 from support.polling import eventually
+from support.service_process import Service, serving
 
 pytestmark = nmap_needed
 
 OPENMETRICS = {"accept": "application/openmetrics-text; version=1.0.0"}
 
 
-@dataclass(frozen=True)
-class Service:
-    """A running service."""
-
-    process: subprocess.Popen[str]
-    url: str
-    cache: Path
-
-    def scan(self, target: str = "127.0.0.1", **fields: object) -> httpx.Response:
-        return httpx.post(f"{self.url}/scans", json={"targets": [target], **fields}, timeout=60)
-
-    def metrics(self, accept: str = "text/plain") -> str:
-        return httpx.get(f"{self.url}/metrics", headers={"accept": accept}, timeout=30).text
-
-
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
-    with serving(tmp_path) as running:
+    with serving(environment(tmp_path / "cache")) as running:
         yield running
 
 
 @pytest.fixture
 def short(tmp_path: Path) -> Iterator[Service]:
     """A service that gives scans one second at its end."""
-    with serving(tmp_path, TRACEFUSE_SERVE_GRACE="1") as running:
+    with serving(environment(tmp_path / "cache", TRACEFUSE_SERVE_GRACE="1")) as running:
         yield running
-
-
-@contextmanager
-def serving(tmp_path: Path, **variables: str) -> Iterator[Service]:
-    env = environment(tmp_path / "cache", **variables)
-    command = [*COMMAND, "serve", "--port", "0"]
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            url = process.stdout.readline().split()[-1]
-            eventually(lambda: httpx.get(f"{url}/livez").is_success, "the service to answer")
-            yield Service(process, url, tmp_path / "cache")
-        finally:
-            process.kill()
 
 
 @pytest.fixture
@@ -176,23 +146,23 @@ def accepts(url: str) -> bool:
 def test_scans_that_do_not_finish_in_time_are_stopped(short: Service) -> None:
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(short.scan, extra_args="-p- --max-rate 10")
-        eventually(lambda: running_under(short.cache / "runs"), "nmap to run")
+        eventually(lambda: running_under(short.runs), "nmap to run")
         short.process.send_signal(signal.SIGTERM)
         assert short.process.wait(20) == 0
         assert running.exception(20) is not None or running.result().status_code >= 500
-    assert running_under(short.cache) == []
+    assert running_under(short.runs) == []
 
 
 def test_a_second_signal_does_not_wait_for_scans(service: Service) -> None:
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(service.scan, extra_args="-p- --max-rate 10")
-        eventually(lambda: running_under(service.cache / "runs"), "nmap to run")
+        eventually(lambda: running_under(service.runs), "nmap to run")
         service.process.send_signal(signal.SIGTERM)
         eventually(lambda: not accepts(service.url), "the service to stop accepting")
         service.process.send_signal(signal.SIGTERM)
         service.process.wait(20)
         assert running.exception(20) is not None or running.result().status_code >= 500
-    assert running_under(service.cache) == []
+    assert running_under(service.runs) == []
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,8 @@ def environment(cache: Path, **variables: str) -> dict[str, str]:
     kept = {
         key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "TRACEFUSE_", "TRACEPARENT"))
     }
-    return kept | {"TRACEFUSE_CACHE_DIR": str(cache), "COLUMNS": "160"} | variables
+    folders = {"TRACEFUSE_CACHE_DIR": str(cache), "TRACEFUSE_STATE_DIR": str(cache / "state")}
+    return kept | folders | {"COLUMNS": "160"} | variables
 
 
 def tracefuse(*args: str, env: Mapping[str, str], timeout: float = 60) -> Ran:

@@ -12,14 +12,23 @@ from typing import TYPE_CHECKING
 from ._config import TelemetryConfig
 from ._environ import ConfigurationError
 from ._events import SeverityNumber, emit_event, log_event
+from ._exports import MetricExportFormat
 from ._instrumentation import Instrumentation, package_version
-from ._instruments import TOOL_ERROR_TYPES, ScanInstruments, ToolInstruments
+from ._instruments import ScanInstruments, ToolInstruments
 from ._logging import OtelLogHandler
+from ._manager import MetricsManager
 from ._names import DURATION_BOUNDARIES, INSTRUMENTS, SCOPE, Attribute, Event, Instrument, InstrumentKind, Span
+from ._sanitize import METRIC_ERROR_TYPES, TOOL_ERROR_TYPES, sanitize_metric_value
 from ._shutdown import ShutdownReport
+from ._snapshots import MetricSnapshot
 from ._spans import error_type, fail_span, operation_span
+from ._system_metrics import SystemMetrics
+from ._tool_execution import ToolExecutionMetrics
+from ._tool_metrics import ToolMetrics
+from ._windows import WindowStats
 
 if TYPE_CHECKING:
+    from ._legacy import PrometheusMetrics, PrometheusRegistry
     from ._prometheus import Exposition, PrometheusReader
     from ._setup import Telemetry, configure
 
@@ -33,17 +42,27 @@ __all__ = [  # noqa: RUF022 - in Python's own order, which a test checks
     "Instrument",
     "InstrumentKind",
     "Instrumentation",
+    "METRIC_ERROR_TYPES",
+    "MetricExportFormat",
+    "MetricSnapshot",
+    "MetricsManager",
     "OtelLogHandler",
+    "PrometheusMetrics",
     "PrometheusReader",
+    "PrometheusRegistry",
     "SCOPE",
     "ScanInstruments",
     "SeverityNumber",
     "ShutdownReport",
     "Span",
+    "SystemMetrics",
     "TOOL_ERROR_TYPES",
     "Telemetry",
     "TelemetryConfig",
+    "ToolExecutionMetrics",
     "ToolInstruments",
+    "ToolMetrics",
+    "WindowStats",
     "configure",
     "emit_event",
     "error_type",
@@ -51,11 +70,14 @@ __all__ = [  # noqa: RUF022 - in Python's own order, which a test checks
     "log_event",
     "operation_span",
     "package_version",
+    "sanitize_metric_value",
 ]
 
 _LAZY = {
     "Exposition": "._prometheus",
+    "PrometheusMetrics": "._legacy",
     "PrometheusReader": "._prometheus",
+    "PrometheusRegistry": "._legacy",
     "Telemetry": "._setup",
     "configure": "._setup",
 }

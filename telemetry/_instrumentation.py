@@ -6,6 +6,7 @@ to nothing; with one, it speaks to whichever providers were given or are global.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from ._names import Instrument
 
-__all__ = ["Instrumentation", "package_version"]
+__all__ = ["Instrumentation", "following_meter", "package_version"]
 
 
 def package_version() -> str:
@@ -41,6 +42,22 @@ def package_version() -> str:
         return version("tracefuse")
     except PackageNotFoundError:
         return "0"
+
+
+def following_meter() -> Meter:
+    """Tracefuse's meter of the global provider; while there is none, the one proxy that will follow it.
+
+    One for all, so that a private provider can stand in for the global one until that is set.
+    """
+    provider = metrics.get_meter_provider()
+    if type(provider).__module__.startswith("opentelemetry.metrics"):
+        return _proxy_meter()
+    return metrics.get_meter(SCOPE, package_version())
+
+
+@functools.lru_cache(maxsize=1)
+def _proxy_meter() -> Meter:
+    return metrics.get_meter(SCOPE, package_version())
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +86,7 @@ class Instrumentation:
         release = package_version()
         return cls(
             trace.get_tracer(SCOPE, release, tracer_provider),
-            metrics.get_meter(SCOPE, release, meter_provider),
+            following_meter() if meter_provider is None else metrics.get_meter(SCOPE, release, meter_provider),
             get_logger(SCOPE, release, logger_provider),
         )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import TYPE_CHECKING, Concatenate, Final, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
 
+from ._default_table import table_for
 from ._instrumentation import Instrumentation
 from ._names import Attribute
+from ._sanitize import TOOL_ERROR_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -17,17 +19,6 @@ __all__ = ["TOOL_ERROR_TYPES", "ScanInstruments", "ToolInstruments"]
 _log = logging.getLogger(__name__)
 _P = ParamSpec("_P")
 _S = TypeVar("_S")
-
-TOOL_ERROR_TYPES: Final = frozenset(
-    {
-        *("timeout", "not_found", "validation_error", "execution_error", "resource_exhausted"),
-        *("circuit_breaker_open", "cancelled", "unknown"),
-    }
-)
-"""The values that `error.type` takes on tool metrics, besides `none` and `other`."""
-
-_NO_ERROR: Final = "none"
-_OTHER_ERROR: Final = "other"
 
 
 def _never_raises(record: Callable[Concatenate[_S, _P], None]) -> Callable[Concatenate[_S, _P], None]:
@@ -44,8 +35,9 @@ def _never_raises(record: Callable[Concatenate[_S, _P], None]) -> Callable[Conca
 class ToolInstruments:
     """The four `mcp.tool.*` metrics: `start` when an execution begins, `finish` when it ends.
 
-    `error_types` bounds the values of `error.type`: any other becomes `other`, so that a text can
-    never make a series.
+    They are the figures that `MetricsManager` answers in process: what is recorded here on the global
+    providers is seen there. `error_types` bounds the values of `error.type`: any other becomes `other`,
+    so that a text can never make a series.
 
     >>> tools = ToolInstruments()
     >>> tools.start("nmap")
@@ -55,17 +47,13 @@ class ToolInstruments:
     def __init__(
         self, instrumentation: Instrumentation | None = None, *, error_types: Collection[str] = TOOL_ERROR_TYPES
     ) -> None:
-        instrumentation = instrumentation or Instrumentation.from_providers()
+        self._table = table_for(instrumentation)
         self._error_types = frozenset(error_types)
-        self._executions = instrumentation.counter("mcp.tool.execution")
-        self._seconds = instrumentation.histogram("mcp.tool.execution.seconds")
-        self._active = instrumentation.up_down_counter("mcp.tool.active")
-        self._errors = instrumentation.counter("mcp.tool.errors")
 
     @_never_raises
     def start(self, tool: str) -> None:
         """An execution of `tool` begins."""
-        self._active.add(1, {Attribute.TOOL: tool})
+        self._table().change_active(tool, 1)
 
     @_never_raises
     def finish(
@@ -75,15 +63,10 @@ class ToolInstruments:
 
         Call it inside the execution's span, so that the exemplars lead to its trace.
         """
-        self._active.add(-1, {Attribute.TOOL: tool})
-        error = _NO_ERROR if status == "success" or error_type is None else self._bounded(error_type)
-        self._executions.add(1, {Attribute.TOOL: tool, Attribute.STATUS: status, Attribute.ERROR_TYPE: error})
-        self._seconds.record(seconds, {Attribute.TOOL: tool})
-        if status == "failure":
-            self._errors.add(1, {Attribute.TOOL: tool, Attribute.ERROR_TYPE: error})
-
-    def _bounded(self, error_type: str) -> str:
-        return error_type if error_type in self._error_types else _OTHER_ERROR
+        table = self._table()
+        table.change_active(tool, -1)
+        timed_out = error_type == "timeout"
+        table.record(tool, status == "success", seconds, timed_out, error_type, self._error_types)
 
 
 class ScanInstruments:

@@ -56,6 +56,11 @@ class Attribute:
     ADDRESS: Final = "address"
     OPEN_PORTS: Final = "ports.open"
     WAIT: Final = "wait"
+    SEVERITY: Final = "severity"
+    VALUE: Final = "value"
+    THRESHOLD: Final = "threshold"
+    MESSAGE: Final = "message"
+    ERROR_DETAIL: Final = "tracefuse.error.detail"
 
     SCAN_ID: Final = "tracefuse.scan.id"
     SCAN_TEMPLATE: Final = "tracefuse.scan.template"
@@ -98,6 +103,8 @@ class Event:
     SCAN_QUEUED: Final = "scan.queued"
     SCAN_HOST: Final = "scan.host"
     SCAN_CHANGE: Final = "scan.change"
+    ALERT_CHANGED: Final = "alert.changed"
+    HEALTH_CHANGED: Final = "health.changed"
 
 
 class Span:
@@ -219,6 +226,23 @@ def _added() -> tuple[Instrument, ...]:
             "Duration of MCP requests as seen by the server",
             (Attribute.MCP_METHOD, Attribute.GEN_AI_TOOL, Attribute.ERROR_TYPE, Attribute.MCP_PROTOCOL),
             _MCP_BOUNDARIES,
+        ),
+        Instrument(
+            "tracefuse.metrics.repaired", "tracefuse_metrics_repaired_total", kind.OBSERVABLE_COUNTER, "{value}",
+            "Values that had to be repaired before they were recorded, by reason", (Attribute.REASON,),
+        ),
+        Instrument(
+            "tracefuse.metrics.evictions", "tracefuse_metrics_evictions_total", kind.OBSERVABLE_COUNTER, "{tool}",
+            "Tools whose figures were dropped, by reason", (Attribute.REASON,),
+        ),
+        Instrument(
+            "tracefuse.alert.state", "tracefuse_alert_state", kind.OBSERVABLE_GAUGE, "",
+            "State of an alert rule (0=ok, 1=pending, 2=firing)",
+            (Attribute.RULE, Attribute.TOOL, Attribute.SEVERITY),
+        ),
+        Instrument(
+            "tracefuse.health.status", "tracefuse_health_status", kind.OBSERVABLE_GAUGE, "",
+            "Result of a health check (0=healthy, 1=degraded, 2=unhealthy)", (Attribute.NAME,),
         ),
     )  # fmt: skip
 

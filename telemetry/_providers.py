@@ -18,7 +18,9 @@ from opentelemetry.sdk.metrics import (
 from opentelemetry.sdk.trace import TracerProvider, sampling
 
 from ._exporters import push_log_processors, push_metric_readers, push_span_processors
+from ._meter_in_use import remember_reader
 from ._prometheus import PrometheusReader
+from ._views import tool_views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -141,10 +143,14 @@ def _meters(
         attached = _attach(host, "add_metric_reader", reader)
         for one in extra:
             _attach(host, "add_metric_reader", one)
+        if attached:
+            remember_reader(host, reader)
         return host, reader if attached else None, []
     pushing, owed = push_metric_readers(config)
     exemplars = _EXEMPLAR_FILTERS[config.exemplar_filter]()
-    meters = MeterProvider([reader, *pushing, *extra], resource, exemplars, shutdown_on_exit=False)
+    readers = [reader, *pushing, *extra]
+    meters = MeterProvider(readers, resource, exemplars, shutdown_on_exit=False, views=tool_views())
+    remember_reader(meters, reader)
     return meters, reader, owed
 
 

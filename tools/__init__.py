@@ -24,8 +24,9 @@ if TYPE_CHECKING:
         ToolTimeoutError,
     )
     from ._known_io import ErrorContext, ToolInput, ToolOutput
+    from ._local import spawn
     from ._policy import Policy, PolicyError, PolicyViolation, Rule
-    from ._process import Command, Exit, spawn
+    from ._process import Command, Exit
     from ._runner import Completed, Runner
     from ._settings import (
         BreakerSettings,
@@ -94,8 +95,9 @@ _HOMES = {
         "ToolTimeoutError",
     ),
     "._known_io": ("ErrorContext", "ToolInput", "ToolOutput"),
+    "._local": ("spawn",),
     "._policy": ("Policy", "PolicyError", "PolicyViolation", "Rule"),
-    "._process": ("Command", "Exit", "spawn"),
+    "._process": ("Command", "Exit"),
     "._runner": ("Completed", "Runner"),
     "._settings": (
         "BreakerSettings",

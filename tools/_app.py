@@ -12,32 +12,40 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from tracefuse.resilience import CircuitBreaker, Pipeline, RetryPolicy
+from tracefuse.resilience import Pipeline, RetryPolicy
 from tracefuse.telemetry import Instrumentation, ScanInstruments
 
-from ._errors import ToolError, ToolNotFoundError, ToolTimeoutError
+from ._breakers import Breakers
+from ._errors import ToolError, ToolNotFoundError, ToolResourceError, ToolTimeoutError
+from ._listeners import call_safely
+from ._local import spawn
+from ._places import Places
 from ._policy import Policy
-from ._process import spawn
+from ._queue import QueueLimits
 from ._runner import Completed, Runner
 from ._settings import Settings, SettingsError, load_settings
 from .nmap._installation import inspect_nmap, script_database_path
 from .nmap._observer import NmapObserver
+from .nmap._progress import OverallProgress
 from .nmap._resolver import resolve
 from .nmap._script_db import ScriptDatabase, load_script_database
-from .nmap._tool import Nmap
+from .nmap._tool import LiveEvent, Nmap
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ._tool import Caller
+    from tracefuse.resilience import CircuitBreaker, StateStore
+
+    from ._stream import EventStream
+    from ._tool import Caller, Installation
     from .nmap._report import Report
     from .nmap._request import ScanPlan, ScanRequest
-    from .nmap._scan_events import ScanEvent
 
-__all__ = ["App", "CompletedScan", "build"]
+__all__ = ["App", "CompletedScan", "ScanStream", "build"]
 
 CompletedScan: TypeAlias = "Completed[ScanPlan, Report]"
-ScanRunner: TypeAlias = "Runner[ScanRequest, ScanPlan, ScanEvent, Report]"
+ScanRunner: TypeAlias = "Runner[ScanRequest, ScanPlan, LiveEvent, Report]"
+ScanStream: TypeAlias = "EventStream[LiveEvent, CompletedScan, Report]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +54,61 @@ class App:
 
     settings: Settings
     tool: Nmap
-    breaker: CircuitBreaker
+    breakers: Breakers
     runner: ScanRunner
+
+    @property
+    def breaker(self) -> CircuitBreaker:
+        """nmap's breaker."""
+        return self.breakers.registry.get(self.tool.name)
+
+    def close(self) -> None:
+        """Let go of what outlives a scan: the breakers' states are stored."""
+        self.breakers.close()
 
     async def scan(
         self,
         request: ScanRequest,
         *,
         caller: Caller | None = None,
-        on_event: Callable[[ScanEvent], None] | None = None,
+        on_event: Callable[[LiveEvent], None] | None = None,
+        progress_callback: Callable[[OverallProgress], None] | None = None,
     ) -> CompletedScan:
-        """Run one scan; see `Runner.run` for what it raises."""
-        return await self.runner.run(request, caller=caller, on_event=on_event)
+        """Run one scan; see `Runner.run` for what it raises.
+
+        `progress_callback` gets an estimate of how far the whole scan is, from 0 to 100 percent and
+        never back; one that raises is logged and changes nothing, as with `on_event`.
+        """
+
+        def told(event: LiveEvent) -> None:
+            if isinstance(event, OverallProgress):
+                call_safely(progress_callback, event)
+            call_safely(on_event, event)
+
+        return await self.runner.run(request, caller=caller, on_event=told)
+
+    def stream(self, request: ScanRequest, *, caller: Caller | None = None, buffer: int = 1000) -> ScanStream:
+        """Run one scan while its events are taken: `async for event in app.stream(request)`.
+
+        They are `ScanStarted`, `PhaseBegan`, `PhaseEnded`, `Progress` (of the phase), `OverallProgress`,
+        `PortDiscovered`, `HostHinted`, `HostFinished`, `ScanFinished` and, before them, `Queued` when
+        the scan has to wait. The last one is the `Completed`. A failed run that is tried again begins
+        again with `ScanStarted`. See `Runner.stream` for leaving early and for slow readers.
+        """
+        return self.runner.stream(request, caller=caller, buffer=buffer)
 
 
 def build(
     settings: Settings | None = None,
     *,
     instrumentation: Instrumentation | None = None,
-    locate: Callable[[], Awaitable[str]] | None = None,
+    locate: Callable[[], Awaitable[Installation]] | None = None,
+    store: StateStore | None = None,
 ) -> App:
     """Build the application from `settings`, by default those of the environment.
 
     `instrumentation` defaults to the global OpenTelemetry providers; `locate` finds nmap, by default the
-    one the settings name.
+    one the settings name; `store` keeps the breakers' states across restarts, by default nothing does.
 
     Raises:
         SettingsError: a setting cannot be used; nothing was started.
@@ -80,19 +119,15 @@ def build(
     settings = settings or load_settings()
     _check_cache_dir(settings)
     instrumentation = instrumentation or Instrumentation.from_providers()
-    breaker = CircuitBreaker(
-        name=Nmap.name,
-        failure_threshold=settings.breaker.failure_threshold,
-        recovery_timeout=settings.breaker.recovery_timeout,
-        expected_exception=(ToolError,),
-        instrumentation=instrumentation,
-    )
+    breakers = Breakers(settings, instrumentation, store)
+    breaker = breakers.registry.get(Nmap.name)
     tool = Nmap(
         _policy(settings),
         resolver=resolve,
         scripts=cache(partial(_scripts, settings.nmap.path)),
         privileged=os.geteuid() == 0,
         timeout=settings.nmap.timeout,
+        output_limit=settings.nmap.output_limit,
     )
     runner = Runner(
         tool,
@@ -105,11 +140,12 @@ def build(
             redact_targets=settings.telemetry.redact_targets,
         ),
         workdirs=settings.cache_dir / "runs",
+        places=Places(_queue_limits(settings)),
         instrumentation=instrumentation,
         grace=settings.nmap.grace,
         record_arguments=settings.telemetry.record_arguments,
     )
-    return App(settings, tool, breaker, runner)
+    return App(settings, tool, breakers, runner)
 
 
 class _Locator:
@@ -117,12 +153,17 @@ class _Locator:
 
     def __init__(self, executable: str) -> None:
         self._executable = executable
-        self._found: str | None = None
+        self._found: Installation | None = None
 
-    async def __call__(self) -> str:
+    async def __call__(self) -> Installation:
         if self._found is None:
-            self._found = (await inspect_nmap(self._executable, spawn=spawn)).path
+            self._found = await inspect_nmap(self._executable, spawn=spawn)
         return self._found
+
+
+def _queue_limits(settings: Settings) -> QueueLimits:
+    chosen = settings.queue
+    return QueueLimits(total=chosen.total, per_tool=chosen.per_tool, length=chosen.length)
 
 
 def _policy(settings: Settings) -> Policy:
@@ -136,12 +177,14 @@ def _policy(settings: Settings) -> Policy:
 
 
 def _retry(settings: Settings) -> RetryPolicy:
-    """A missing program does not come back by itself within a moment, and a timeout is not cured by another."""
+    """A missing program does not come back by itself within a moment, and no limit is cured by reaching it again."""
     return RetryPolicy(attempts=settings.retry.attempts, wait=settings.retry.wait, retry_on=_worth_another_try)
 
 
 def _worth_another_try(error: BaseException) -> bool:
-    return isinstance(error, ToolError) and not isinstance(error, ToolNotFoundError | ToolTimeoutError)
+    return isinstance(error, ToolError) and not isinstance(
+        error, ToolNotFoundError | ToolTimeoutError | ToolResourceError
+    )
 
 
 def _scripts(executable: str) -> ScriptDatabase | None:

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from ._app import build
 from ._demo_view import DemoView
 from ._errors import ToolError
 from ._exit import ExitCode
-from ._process import spawn
+from ._local import spawn
 from ._scan_command import close
 from ._settings import BreakerSettings, PolicySettings, RetrySettings, load_settings
 from ._tool import Caller, CallerKind
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from ._app import App, CompletedScan
     from ._settings import Settings
+    from ._tool import Installation
 
 __all__ = ["run_demo"]
 
@@ -73,17 +75,17 @@ def _picture(console: Console) -> str:
 class _Scanner:
     """Where nmap is; can be broken and mended, as a package upgrade gone wrong would."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, working: Installation) -> None:
+        self._working = working
         self.broken = False
 
-    async def __call__(self) -> str:
-        return _BROKEN if self.broken else self._path
+    async def __call__(self) -> Installation:
+        return replace(self._working, path=_BROKEN) if self.broken else self._working
 
 
 async def _acts(settings: Settings, memory: InMemoryTelemetry, view: DemoView) -> None:
     nmap = await inspect_nmap(settings.nmap.path, spawn=spawn)
-    scanner = _Scanner(nmap.path)
+    scanner = _Scanner(nmap)
     app = build(settings, instrumentation=memory.telemetry.instrumentation, locate=scanner)
     view.opening(nmap)
     await _two_scans(app, memory, view)

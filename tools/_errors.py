@@ -4,6 +4,8 @@
   * ToolNotFoundError        the program is missing, too old, or another one under its name
   * ToolTimeoutError         it did not end in time
   * ToolExecutionError       it ran and failed, or could not be started
+  * ToolResourceError        it wrote more than it may
+    * QueueFullError         too many wait already; nothing was started
 * MissingExtraError          a part that is installed as an extra is not there
 * PolicyViolation            the request was refused (in `tracefuse.tools.nmap`); nothing was started
 * CircuitBreakerOpenError    the breaker refused the call (in `tracefuse.resilience`)
@@ -15,10 +17,12 @@ from enum import StrEnum
 
 __all__ = [
     "MissingExtraError",
+    "QueueFullError",
     "ToolError",
     "ToolErrorType",
     "ToolExecutionError",
     "ToolNotFoundError",
+    "ToolResourceError",
     "ToolTimeoutError",
 ]
 
@@ -87,6 +91,35 @@ class ToolExecutionError(ToolError):
     """The program ran and failed, or could not be started."""
 
     error_type = ToolErrorType.EXECUTION_ERROR
+
+
+class ToolResourceError(ToolError):
+    """A limit of ours was reached: the program wrote more than it may and was stopped."""
+
+    error_type = ToolErrorType.RESOURCE_EXHAUSTED
+
+
+class QueueFullError(ToolResourceError):
+    """So many requests wait for a free place that no more are taken; nothing was started.
+
+    Attributes:
+        waiting: how many wait, which is the limit.
+        retry_after: seconds after which a place may be free.
+
+    >>> print(QueueFullError(100, 5.0))
+    100 requests wait already, and no more are taken; try again in 5 s, or raise TRACEFUSE_QUEUE_LENGTH
+    """
+
+    def __init__(self, waiting: int, retry_after: float) -> None:
+        self.waiting = waiting
+        self.retry_after = retry_after
+        super().__init__(
+            f"{waiting} request{'s wait' if waiting != 1 else ' waits'} already, and no more are taken",
+            hint=f"try again in {retry_after:g} s, or raise TRACEFUSE_QUEUE_LENGTH",
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.waiting, self.retry_after))
 
 
 class MissingExtraError(ImportError):

@@ -20,6 +20,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ._breaker_sources import ACTIONS, act_on, view_of
 from ._exit import ExitCode, explain
 from ._result import completed_to_dict
 from ._tool import Caller, CallerKind
@@ -62,6 +63,8 @@ def http_app(app: App, telemetry: Telemetry) -> Starlette:
             Route("/livez", face.alive),
             Route("/metrics", face.metrics),
             Route("/scans", face.scan, methods=["POST"]),
+            Route("/breakers", face.breakers),
+            Route("/breakers/{name}/{action}", face.operate, methods=["POST"]),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "testserver"])],
     )
@@ -73,12 +76,17 @@ class _Face:
     def __init__(self, app: App, telemetry: Telemetry) -> None:
         self._app = app
         self._telemetry = telemetry
-        self._places = asyncio.Semaphore(app.settings.serve.concurrency)
 
     async def index(self, request: Request) -> Response:
         """What there is."""
         del request
-        paths = {"POST /scans": "run a scan", "GET /metrics": "Prometheus metrics", "GET /livez": "is it alive"}
+        paths = {
+            "POST /scans": "run a scan",
+            "GET /breakers": "the circuit breakers, with their history",
+            "POST /breakers/{name}/{action}": f"operate a breaker: {', '.join(ACTIONS)}",
+            "GET /metrics": "Prometheus metrics",
+            "GET /livez": "is it alive",
+        }
         return JSONResponse({"service": "tracefuse", "paths": paths})
 
     async def alive(self, request: Request) -> Response:
@@ -91,10 +99,26 @@ class _Face:
         exposition = await asyncio.to_thread(self._telemetry.exposition, request.headers.get("accept"))
         return Response(exposition.body, headers={"content-type": exposition.content_type})
 
+    async def breakers(self, request: Request) -> Response:
+        """Every breaker, as the operator sees it."""
+        del request
+        return JSONResponse({"breakers": [view_of(breaker) for breaker in self._app.breakers.registry]})
+
+    async def operate(self, request: Request) -> Response:
+        """Do what the operator asks of one breaker."""
+        if not _is_json(request):
+            return _not_json()
+        name, action = request.path_params["name"], request.path_params["action"]
+        if name not in self._app.breakers.registry:
+            return _problem(404, "no_such_breaker", f"there is no breaker {name!r}; see GET /breakers")
+        if action not in ACTIONS:
+            return _problem(404, "no_such_action", f"{action!r} is none of {', '.join(ACTIONS)}")
+        return JSONResponse(act_on(self._app.breakers.registry.get(name), action))
+
     async def scan(self, request: Request) -> Response:
         """Run one scan and answer with its result."""
-        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-            return _problem(415, "unsupported_media_type", "send JSON: content-type: application/json")
+        if not _is_json(request):
+            return _not_json()
         try:
             body = _ScanBody.model_validate_json(await _read(request))
         except ValidationError as error:
@@ -103,10 +127,7 @@ class _Face:
             return _problem(422, "bad_request", f'{where}: {first["msg"]}; for example {{"targets": ["127.0.0.1"]}}')
         except ValueError as error:
             return _problem(413, "body_too_large", str(error))
-        if self._places.locked():
-            return _problem(503, "busy", "all places for scans are taken", headers={"retry-after": "5"})
-        async with self._places:
-            return await self._run(body, request)
+        return await self._run(body, request)
 
     async def _run(self, body: _ScanBody, request: Request) -> Response:
         token = context.attach(propagate.extract(dict(request.headers)))
@@ -130,6 +151,14 @@ class _Face:
         return JSONResponse(completed_to_dict(done))
 
 
+def _is_json(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip() == "application/json"
+
+
+def _not_json() -> Response:
+    return _problem(415, "unsupported_media_type", "send JSON: content-type: application/json")
+
+
 async def _read(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
@@ -145,7 +174,8 @@ def _refusal(explained: Explained) -> Response:
     if isinstance(retry_after := fields.get("retry_after"), float):
         headers["retry-after"] = str(math.ceil(retry_after))
     kind, message = str(fields.pop("type")), str(fields.pop("message"))
-    return _problem(_STATUS[explained.code], kind, message, fields, headers)
+    status = 503 if kind == "queue_full" else _STATUS[explained.code]
+    return _problem(status, kind, message, fields, headers)
 
 
 def _problem(

@@ -1,4 +1,4 @@
-"""What a person sees while a scan runs: the phase, how far it is, and how many hosts are done."""
+"""What a person sees while a scan runs: the phase, how far the whole is, and what was found so far."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from .nmap import HostFinished, PhaseBegan, PhaseEnded, phase_name
-from .nmap import Progress as PhaseProgress
+from ._queue import Queued
+from .nmap import HostFinished, PhaseBegan, phase_name
+from .nmap._live_ports import PortDiscovered
+from .nmap._progress import OverallProgress
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from .nmap import ScanEvent
+    from .nmap._tool import LiveEvent
 
 __all__ = ["LiveView"]
 
@@ -35,6 +37,7 @@ class LiveView:
         )
         self._title = title
         self._hosts = 0
+        self._ports = 0
         self._phase = "starting nmap"
         self._task = self._progress.add_task(self._line(), total=None)
 
@@ -51,23 +54,27 @@ class LiveView:
         """Take the bar away, so that something else can be printed."""
         self._progress.stop()
 
-    def event(self, event: ScanEvent) -> None:
+    def event(self, event: LiveEvent | Queued) -> None:
         """Show what `event` changes."""
         match event:
+            case Queued(reason, position):
+                self._phase = f"waiting, {reason}, number {position} in the queue"
             case PhaseBegan(task):
                 self._phase = phase_name(task)
-                self._progress.update(self._task, description=self._line(), total=100.0, completed=0.0)
-            case PhaseProgress(task, _, percent):
-                self._phase = phase_name(task)
-                self._progress.update(self._task, description=self._line(), total=100.0, completed=percent)
-            case PhaseEnded():
-                self._progress.update(self._task, completed=100.0)
+            case OverallProgress(percent):
+                self._progress.update(self._task, total=100.0, completed=percent)
+            case PortDiscovered():
+                self._ports += 1
             case HostFinished():
                 self._hosts += 1
-                self._progress.update(self._task, description=self._line())
             case _:
                 return
+        self._progress.update(self._task, description=self._line())
 
     def _line(self) -> str:
-        done = f", {self._hosts} host{'s' if self._hosts != 1 else ''} done" if self._hosts else ""
-        return f"{self._title}: {self._phase}{done}"
+        found = [_counted(count, what) for count, what in ((self._ports, "open port"), (self._hosts, "host")) if count]
+        return ", ".join([f"{self._title}: {self._phase}", *found])
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"

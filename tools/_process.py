@@ -1,32 +1,40 @@
-"""Running one external command: spawned in its own session, drained, stopped, always reaped.
+"""Running one external command: drained, bounded, stopped, always reaped.
 
 Nothing here knows nmap or telemetry. A `Spawn` is an argument of everything that runs commands, so
-tests can put a `tracefuse.tools.testing.FakeProcess` in its place.
+tests can put a `tracefuse.tools.testing.FakeProcess` in its place; `_local` has the real one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import signal
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-__all__ = ["Child", "Command", "Exit", "Spawn", "run", "spawn"]
+__all__ = ["REPORT", "Child", "Chunk", "Command", "Exit", "OutputLimitError", "Spawn", "Stream", "run", "uninterrupted"]
 
-_CHUNK = 1 << 16
-STDERR_LIMIT = 1 << 16
-"""Bytes of standard error that are kept; the rest is read and dropped, so the child never blocks."""
+REPORT: Final = "/dev/fd/report"
+"""Stands in a command's arguments for the descriptor that carries the report apart from standard output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What to execute, and for how many seconds at most: no shell, no inherited environment.
+    """What to execute: no shell, no inherited environment.
+
+    Where `argv` has `REPORT`, the child gets a descriptor of its own for it, named by its path, and
+    standard output is free for text; on a system without /dev/fd it gets `-`, standard output, instead.
+
+    Attributes:
+        argv: the program and its arguments.
+        env: the whole environment.
+        cwd: the folder to start it in.
+        timeout: seconds it may take at most.
+        output_limit: bytes it may write at most, report and text together.
+        terminal: give it a terminal of its own to be controlled by, where the system can.
 
     >>> Command(argv=("nmap", "--version"), timeout=10.0).argv
     ('nmap', '--version')
@@ -36,6 +44,25 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     cwd: str | None = None
     timeout: float | None = None
+    output_limit: int | None = None
+    terminal: bool = False
+
+
+class Stream(Enum):
+    """What a piece of output belongs to."""
+
+    REPORT = "report"
+    """What programs read: the descriptor of its own, or standard output where there is none."""
+    TEXT = "text"
+    """What people read: standard output beside a report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of output, as it came."""
+
+    stream: Stream
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +73,17 @@ class Exit:
     stderr: str = ""
 
 
+class OutputLimitError(Exception):
+    """A command wrote more than its `output_limit` bytes and was stopped."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(limit)
+
+    def __str__(self) -> str:
+        return f"the command wrote more than {self.limit:,} bytes"
+
+
 class Child(Protocol):
     """A running child process."""
 
@@ -54,8 +92,8 @@ class Child(Protocol):
         """Its process id, which is also its process group."""
         ...
 
-    async def read(self) -> bytes:
-        """The next piece of standard output, empty when the child has closed it."""
+    async def read(self) -> Chunk | None:
+        """The next piece of output in the order in which it came; None when there will be no more."""
         ...
 
     async def wait(self) -> Exit:
@@ -63,43 +101,62 @@ class Child(Protocol):
         ...
 
     async def stop(self, grace: float) -> None:
-        """Terminate the process group, kill it after `grace` seconds, reap. Does nothing after the end."""
+        """Terminate the process group, kill it after `grace` seconds, reap. After the end, only let go of it."""
         ...
 
 
 Spawn: TypeAlias = "Callable[[Command], Awaitable[Child]]"
 
 
+async def _at_once() -> None:
+    """Let the child go on writing."""
+
+
 async def run(
     command: Command,
-    consume: Callable[[bytes], None],
+    consume: Callable[[Chunk], None],
     *,
     spawn: Spawn,
     started: Callable[[int], None] = lambda _pid: None,
+    ready: Callable[[], Awaitable[None]] = _at_once,
     grace: float = 2.0,
 ) -> Exit:
-    """Run `command`, hand every chunk of its output to `consume`, and leave no process behind.
+    """Run `command`, hand every piece of its output to `consume`, and leave no process behind.
 
     The command's time limit counts from the start of the child; `grace` is how many seconds it may
-    take to end after SIGTERM before SIGKILL. Whatever ends the wait (time limit, cancellation, an error
-    in `consume`), the process group is stopped and reaped before this returns or raises.
+    take to end after SIGTERM before SIGKILL. After each piece `ready` is awaited before more is read:
+    who cannot follow holds the child up, not memory. Whatever ends the wait (time limit, too much
+    output, cancellation, an error in `consume`), the process group is stopped and reaped before this
+    returns or raises.
 
     Raises:
         OSError: the command could not be started.
+        OutputLimitError: it wrote too much.
         TimeoutError: it did not end in time.
     """
     child = await spawn(command)
     try:
         started(child.pid)
         async with asyncio.timeout(command.timeout):
-            while chunk := await child.read():
-                consume(chunk)
+            await _drain(child, command.output_limit, consume, ready)
             return await child.wait()
     finally:
-        await _uninterrupted(partial(child.stop, grace))
+        await uninterrupted(partial(child.stop, grace))
 
 
-async def _uninterrupted(work: Callable[[], Awaitable[None]]) -> None:
+async def _drain(
+    child: Child, limit: int | None, consume: Callable[[Chunk], None], ready: Callable[[], Awaitable[None]]
+) -> None:
+    size = 0
+    while (chunk := await child.read()) is not None:
+        size += len(chunk.data)
+        if limit is not None and size > limit:
+            raise OutputLimitError(limit)
+        consume(chunk)
+        await ready()
+
+
+async def uninterrupted(work: Callable[[], Awaitable[None]]) -> None:
     """Finish `work` even when this task, or the one that does it, is cancelled meanwhile.
 
     A loop that ends cancels every task it finds, also one that has not begun yet: `work` would never
@@ -117,69 +174,3 @@ async def _uninterrupted(work: Callable[[], Awaitable[None]]) -> None:
     task.result()
     if cancelled is not None:
         raise cancelled
-
-
-async def spawn(command: Command) -> Child:
-    """Start `command` for real: own session, standard input closed, both outputs piped."""
-    process = await asyncio.create_subprocess_exec(
-        *command.argv,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=dict(command.env),
-        cwd=command.cwd,
-        start_new_session=True,
-    )
-    return _LocalChild(process)
-
-
-class _LocalChild:
-    """A child of this process. Standard error is drained from the start, so a full pipe never stalls it."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._stderr = asyncio.create_task(_read_capped(process.stderr))
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    async def read(self) -> bytes:
-        stdout = self._process.stdout
-        return b"" if stdout is None else await stdout.read(_CHUNK)
-
-    async def wait(self) -> Exit:
-        code = await self._process.wait()
-        return Exit(code, await self._stderr)
-
-    async def stop(self, grace: float) -> None:
-        if self._process.returncode is None:
-            self._signal(signal.SIGTERM)
-            try:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._process.wait(), grace)
-            finally:
-                # The whole group, also when the child obeyed: what it had started must not survive it.
-                self._signal(signal.SIGKILL)
-            await self._process.wait()
-        self._stderr.cancel()
-        await asyncio.wait([self._stderr])
-        _close(self._process)
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
-
-
-def _close(process: asyncio.subprocess.Process) -> None:
-    """Close the pipes now: a helper process that keeps them open would hold our descriptors for ever."""
-    transport = getattr(process, "_transport", None)
-    if transport is not None:
-        transport.close()
-
-
-async def _read_capped(stream: asyncio.StreamReader | None) -> str:
-    kept = bytearray()
-    while stream is not None and (chunk := await stream.read(_CHUNK)):
-        kept += chunk[: STDERR_LIMIT - len(kept)]
-    return kept.decode("utf-8", "replace")

@@ -1,39 +1,37 @@
 """The runner: every effect of a tool's operation, in one place and in one order.
 
-    policy › retry › breaker › process › streamed output › result
+    policy › queue › retry › breaker › process › streamed output › result
 
 Each step is told in spans, events and metrics; none of them can break the operation.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import secrets
-import shutil
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
-from opentelemetry.trace import SpanKind, format_trace_id
+from opentelemetry.trace import format_trace_id
 
 from tracefuse.telemetry import (
     Attribute,
-    Event,
     Instrumentation,
     ScanInstruments,
-    SeverityNumber,
     ToolInstruments,
-    emit_event,
     error_type,
     operation_span,
 )
 
-from ._errors import ToolExecutionError, ToolTimeoutError
-from ._policy import PolicyViolation
-from ._process import run, spawn
+from ._admission import Admission
+from ._attempt import Attempts, Found
+from ._errors import QueueFullError
+from ._listeners import Callback
+from ._local import spawn
+from ._places import Places
+from ._stream import EventStream
 from ._tool import Caller
 
 if TYPE_CHECKING:
@@ -45,12 +43,11 @@ if TYPE_CHECKING:
 
     from tracefuse.resilience import Pipeline
 
-    from ._process import Command, Exit, Spawn
-    from ._tool import Collector, Observer, Tool
+    from ._listeners import Listener
+    from ._process import Spawn
+    from ._tool import Installation, Observer, Tool
 
 __all__ = ["Completed", "Runner", "new_scan_id"]
-
-_log = logging.getLogger(__name__)
 
 RequestT = TypeVar("RequestT")
 PlanT = TypeVar("PlanT")
@@ -79,24 +76,16 @@ class Completed(Generic[PlanT, ResultT]):
     duration: float
 
 
-@dataclass(slots=True)
-class _Progress(Generic[EventT, ResultT]):
-    """What one operation has come to so far, whichever way it ends."""
-
-    attempts: int = 0
-    observer: Observer[EventT, ResultT] | None = None
-    result: ResultT | None = None
-
-
 class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
     """Runs one tool's requests.
 
     Args:
         tool: the pure part.
         pipeline: retry and circuit breaker around each run.
-        locate: finds the tool's executable; called in each attempt, so that its absence is a failure like others.
+        locate: finds the tool's program; called in each attempt, so that its absence is a failure like others.
         observe: makes the tool's observer for one attempt.
         workdirs: the folder in which each run gets an empty working folder of its own.
+        places: how many run at once, and who is next; by default some.
         instrumentation: where to tell it; by default the global providers.
         spawn: starts a command.
         grace: seconds between asking a child to end and killing it.
@@ -110,9 +99,10 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
         tool: Tool[RequestT, PlanT, EventT, ResultT],
         pipeline: Pipeline,
         *,
-        locate: Callable[[], Awaitable[str]],
+        locate: Callable[[], Awaitable[Installation]],
         observe: Callable[[], Observer[EventT, ResultT]],
         workdirs: Path,
+        places: Places | None = None,
         instrumentation: Instrumentation | None = None,
         spawn: Spawn = spawn,
         grace: float = 2.0,
@@ -120,20 +110,25 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
         clock: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = new_scan_id,
     ) -> None:
+        instrumentation = instrumentation or Instrumentation.from_providers()
         self._tool = tool
         self._pipeline = pipeline
-        self._locate = locate
-        self._observe = observe
-        self._workdirs = workdirs
-        self._spawn = spawn
-        self._grace = grace
-        self._record_arguments = record_arguments
         self._clock = clock
         self._new_id = new_id
-        self._instrumentation = instrumentation or Instrumentation.from_providers()
-        self._tracer = self._instrumentation.tracer
-        self._executions = ToolInstruments(self._instrumentation)
-        self._scans = ScanInstruments(self._instrumentation)
+        self._tracer = instrumentation.tracer
+        self._executions = ToolInstruments(instrumentation)
+        self._scans = ScanInstruments(instrumentation)
+        self._admission = Admission(tool, places or Places(), instrumentation, self._scans, clock)
+        self._attempts = Attempts(
+            tool=tool,
+            locate=locate,
+            observe=observe,
+            workdirs=workdirs,
+            tracer=self._tracer,
+            spawn=spawn,
+            grace=grace,
+            record_arguments=record_arguments,
+        )
 
     async def run(
         self, request: RequestT, *, caller: Caller | None = None, on_event: Callable[[EventT], None] | None = None
@@ -145,33 +140,54 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
 
         Raises:
             PolicyViolation: refused; nothing was started.
+            QueueFullError: too many wait already; nothing was started.
             CircuitBreakerOpenError: the tool failed too often lately; see its `retry_after`.
             ToolError: it failed; `result` holds what had been found.
         """
-        scan_id, began = self._new_id(), self._clock()
-        with operation_span(
-            self._tracer, f"{self._tool.name} scan", attributes=_who(scan_id, caller or Caller())
-        ) as span:
-            plan = await self._admit(request, span)
-            progress = _Progress[EventT, ResultT]()
-            with self._measured(began, span, progress):
-                result = await self._pipeline.call(self._attempt, plan, progress, on_event)
-            return Completed(scan_id, _trace_id(span), plan, result, progress.attempts, self._clock() - began)
+        return await self._run(request, caller or Caller(), Found(), Callback(on_event))
 
-    async def _admit(self, request: RequestT, span: trace.Span) -> PlanT:
-        """Plan in a thread, because resolving a name blocks."""
-        try:
-            plan = await asyncio.to_thread(self._tool.plan, request)
-        except PolicyViolation as violation:
-            span.set_attributes({Attribute.POLICY_OUTCOME: "refused", Attribute.POLICY_RULE: violation.rule})
-            self._scans.refused(self._tool.name, violation.rule)
-            self._emit(Event.POLICY_REFUSED, {Attribute.RULE: violation.rule}, SeverityNumber.WARN)
-            raise
-        span.set_attributes({Attribute.POLICY_OUTCOME: "allowed", **self._tool.describe(plan)})
-        return plan
+    def stream(
+        self, request: RequestT, *, caller: Caller | None = None, buffer: int = 1000
+    ) -> EventStream[EventT, Completed[PlanT, ResultT], ResultT]:
+        """Check `request` and run it while `async for` takes its events; the last one is the `Completed`.
+
+        At most `buffer` events wait to be taken; see `EventStream` for what happens then, and when the
+        stream is left early. While it is iterated it raises what `run` raises, after the events that
+        came before; its `result` holds what had been found, however it ended.
+        """
+        found = Found[EventT, ResultT]()
+        return EventStream(
+            partial(self._run, request, caller or Caller(), found),
+            lambda: found.result,
+            size=buffer,
+            supersedes=self._tool.supersedes,
+        )
+
+    async def _run(
+        self, request: RequestT, caller: Caller, found: Found[EventT, ResultT], listener: Listener[EventT]
+    ) -> Completed[PlanT, ResultT]:
+        scan_id, began = self._new_id(), self._clock()
+        with operation_span(self._tracer, f"{self._tool.name} scan", attributes=_who(scan_id, caller)) as span:
+            plan = await self._admission.plan(request, span)
+            with self._full_queue_counted():
+                async with self._admission.place(caller, span, listener):
+                    with self._measured(began, span, found):
+                        estimate = self._tool.estimate(plan)
+                        result = await self._pipeline.call(self._attempts.run, plan, found, listener, estimate)
+            return Completed(scan_id, _trace_id(span), plan, result, found.attempts, self._clock() - began)
 
     @contextmanager
-    def _measured(self, began: float, span: trace.Span, progress: _Progress[EventT, ResultT]) -> Generator[None]:
+    def _full_queue_counted(self) -> Generator[None]:
+        """A request that finds the queue full never runs, and is a failure of its execution all the same."""
+        try:
+            yield
+        except QueueFullError as error:
+            self._executions.start(self._tool.name)
+            self._executions.finish(self._tool.name, "failure", error.error_type, seconds=0.0)
+            raise
+
+    @contextmanager
+    def _measured(self, began: float, span: trace.Span, found: Found[EventT, ResultT]) -> Generator[None]:
         """Count the execution, and what it found, however it ends."""
         name, failure = self._tool.name, None
         self._executions.start(name)
@@ -185,95 +201,8 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
             status: Literal["success", "failure"] = "failure" if failure else "success"
             self._executions.finish(name, status, failure, seconds=seconds)
             self._scans.ended(name, status, seconds=seconds)
-            if progress.observer is not None and progress.result is not None:
-                span.set_attributes(progress.observer.result(progress.result))
-
-    async def _attempt(
-        self, plan: PlanT, progress: _Progress[EventT, ResultT], on_event: Callable[[EventT], None] | None
-    ) -> ResultT:
-        progress.attempts += 1
-        executable = await self._locate()
-        collector, observer = self._tool.collector(), self._observe()
-        progress.observer = observer
-
-        def consume(chunk: bytes) -> None:
-            for event in collector.feed(chunk):
-                observer.event(event)
-                _tell(on_event, event)
-
-        with self._workdir() as workdir:
-            command = self._tool.command(plan, executable, workdir)
-            with operation_span(
-                self._tracer, self._tool.name, kind=SpanKind.CLIENT, attributes=self._process_attributes(command)
-            ) as span:
-                try:
-                    with self._translated(command, collector, progress):
-                        ended = await self._run(command, consume, span)
-                finally:
-                    observer.ended()
-                return self._judge(ended, collector, progress)
-
-    async def _run(self, command: Command, consume: Callable[[bytes], None], span: trace.Span) -> Exit:
-        def started(pid: int) -> None:
-            span.set_attribute(Attribute.PROCESS_PID, pid)
-
-        ended = await run(command, consume, spawn=self._spawn, started=started, grace=self._grace)
-        span.set_attribute(Attribute.PROCESS_EXIT_CODE, ended.code)
-        return ended
-
-    def _judge(
-        self, ended: Exit, collector: Collector[EventT, ResultT], progress: _Progress[EventT, ResultT]
-    ) -> ResultT:
-        result = progress.result = collector.close()
-        if (failure := self._tool.judge(ended, result)) is not None:
-            raise failure
-        return result
-
-    @contextmanager
-    def _translated(
-        self, command: Command, collector: Collector[EventT, ResultT], progress: _Progress[EventT, ResultT]
-    ) -> Generator[None]:
-        """Keep what was found when a run is cut short, and say in the tool's terms what cut it."""
-        name = self._tool.name
-        try:
-            yield
-        except TimeoutError as error:
-            progress.result = collector.close("timeout")
-            raise ToolTimeoutError(
-                f"{name} did not end within {command.timeout:g} s and was stopped",
-                hint="scan fewer ports or hosts, or allow more time",
-                result=progress.result,
-            ) from error
-        except OSError as error:
-            raise ToolExecutionError(f"{name} could not be started: {error.strerror}") from error
-        except BaseException as error:
-            progress.result = collector.close(error_type(error))
-            raise
-
-    @contextmanager
-    def _workdir(self) -> Generator[str]:
-        """An empty folder, because nmap takes scripts and data files from the one it is started in."""
-        try:
-            self._workdirs.mkdir(parents=True, exist_ok=True)
-            folder = tempfile.mkdtemp(prefix=f"{self._tool.name}-", dir=self._workdirs)
-        except OSError as error:
-            raise ToolExecutionError(
-                f"no working folder could be made in {self._workdirs}: {error.strerror}",
-                hint="set TRACEFUSE_CACHE_DIR to a folder that can be written to",
-            ) from error
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def _process_attributes(self, command: Command) -> dict[str, AttributeValue]:
-        attributes: dict[str, AttributeValue] = {Attribute.PROCESS_EXECUTABLE_NAME: self._tool.name}
-        if self._record_arguments:
-            attributes[Attribute.PROCESS_COMMAND_ARGS] = command.argv
-        return attributes
-
-    def _emit(self, name: str, attributes: dict[str, AttributeValue], severity: SeverityNumber) -> None:
-        emit_event(self._instrumentation.logger, name, attributes, severity=severity)
+            if found.observer is not None and found.result is not None:
+                span.set_attributes(found.observer.result(found.result))
 
 
 def _who(scan_id: str, caller: Caller) -> dict[str, AttributeValue]:
@@ -288,12 +217,3 @@ def _who(scan_id: str, caller: Caller) -> dict[str, AttributeValue]:
 def _trace_id(span: trace.Span) -> str | None:
     context = span.get_span_context()
     return format_trace_id(context.trace_id) if context.is_valid else None
-
-
-def _tell(listener: Callable[[EventT], None] | None, event: EventT) -> None:
-    if listener is None:
-        return
-    try:
-        listener(event)
-    except Exception:  # noqa: BLE001 - a caller's display must not end the scan
-        _log.exception("an on_event callback failed; the scan goes on")

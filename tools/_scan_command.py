@@ -6,30 +6,34 @@ import asyncio
 import json
 import os
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 from opentelemetry import context, propagate
 from rich.console import Console
 
+from tracefuse.resilience import CircuitBreakerOpenError
 from tracefuse.telemetry import configure, package_version
 
 from ._app import build
+from ._breakers import open_store
 from ._errors import ToolError
 from ._exit import ExitCode
 from ._live import LiveView
 from ._render import report_table, summary
 from ._result import completed_to_dict, partial_to_dict
+from ._runner import Completed
 from ._settings import load_settings
 from ._tool import Caller, CallerKind
-from .nmap import HostFinished, Report
+from .nmap import Report
 
 if TYPE_CHECKING:
     from tracefuse.telemetry import Telemetry
 
-    from ._app import App, CompletedScan
+    from ._app import App, CompletedScan, ScanStream
     from ._settings import Settings
-    from .nmap import Host, ScanEvent, ScanRequest
+    from .nmap import ScanRequest
 
 __all__ = ["run_scan", "show_plan"]
 
@@ -52,8 +56,11 @@ def run_scan(request: ScanRequest, *, as_json: bool) -> ExitCode:
     settings = load_settings()
     telemetry = configure()
     try:
-        app = build(settings, instrumentation=telemetry.instrumentation)
-        return asyncio.run(_scan(app, telemetry, request, as_json=as_json))
+        app = build(settings, instrumentation=telemetry.instrumentation, store=open_store(settings))
+        try:
+            return asyncio.run(_scan(app, telemetry, request, as_json=as_json))
+        finally:
+            app.close()
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     finally:
@@ -72,30 +79,34 @@ async def _scan(app: App, telemetry: Telemetry, request: ScanRequest, *, as_json
     # A shell or CI job that has a trace passes it on in the environment (OpenTelemetry, "Environment
     # Variables as Context Propagation Carriers").
     context.attach(propagate.extract({name.lower(): value for name, value in os.environ.items()}))
-    hosts: list[Host] = []
     with LiveView(Console(stderr=True), f"nmap, {request.template or 'own options'}") as live:
-
-        def on_event(event: ScanEvent) -> None:
-            live.event(event)
-            if isinstance(event, HostFinished):
-                hosts.append(event.host)
-
-        try:
-            done = await app.scan(request, caller=_caller(), on_event=on_event)
-        except asyncio.CancelledError:
-            live.stop()
-            _print_partial(Report(hosts=tuple(hosts), complete=False, incomplete_reason="interrupted"), as_json=as_json)
-            raise
-        except ToolError as error:
-            live.stop()
-            if isinstance(error.result, Report) and error.result.hosts:
-                _print_partial(error.result, as_json=False)
-            raise
+        done = await _followed(app.stream(request, caller=_caller()), live, as_json=as_json)
     if as_json:
         click.echo(json.dumps(completed_to_dict(done), indent=2))
     else:
         _print_completed(done, telemetry, app.settings)
     return ExitCode.DONE
+
+
+async def _followed(stream: ScanStream, live: LiveView, *, as_json: bool) -> CompletedScan:
+    """Show the scan while it runs; print what it had found when it does not come to its end."""
+    try:
+        async with stream:
+            async for event in stream:
+                if isinstance(event, Completed):
+                    return event
+                live.event(event)
+    except asyncio.CancelledError:
+        live.stop()
+        found = stream.result or Report(complete=False)
+        _print_partial(replace(found, incomplete_reason="interrupted"), as_json=as_json)
+        raise
+    except (ToolError, CircuitBreakerOpenError):
+        live.stop()
+        if stream.result is not None and stream.result.hosts:
+            _print_partial(stream.result, as_json=False)
+        raise
+    raise AssertionError("a stream ends with Completed or an error")
 
 
 def _cancel_on_sigterm() -> None:

@@ -10,17 +10,20 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from opentelemetry.util.types import AttributeValue
 
     from ._errors import ToolError
     from ._process import Command, Exit
 
-__all__ = ["Caller", "CallerKind", "Collector", "Observer", "Tool"]
+__all__ = ["Caller", "CallerKind", "Collector", "Estimate", "Installation", "Observer", "Tool"]
 
 RequestT = TypeVar("RequestT", contravariant=True)
 PlanT = TypeVar("PlanT")
 PlanT_contra = TypeVar("PlanT_contra", contravariant=True)
 EventT = TypeVar("EventT")
+EventT_co = TypeVar("EventT_co", covariant=True)
 EventT_contra = TypeVar("EventT_contra", contravariant=True)
 ResultT = TypeVar("ResultT")
 ResultT_co = TypeVar("ResultT_co", covariant=True)
@@ -46,19 +49,39 @@ class Caller:
     user: str | None = None
 
 
-class Collector(Protocol[EventT, ResultT_co]):
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A usable program: its absolute path and its version, for example (7, 93)."""
+
+    path: str
+    version: tuple[int, ...] = ()
+
+
+class Collector(Protocol[EventT_co, ResultT_co]):
     """Reads a tool's output as it comes."""
 
-    def feed(self, data: bytes) -> list[EventT]:
-        """Take a piece of output; return what it completed, in order.
+    def feed(self, data: bytes) -> Sequence[EventT_co]:
+        """Take a piece of the report; return what it completed, in order.
 
         Raises:
-            ToolError: the output is not what the tool writes.
+            ToolError: the report is not what the tool writes.
         """
+        ...
+
+    def overhear(self, data: bytes) -> Sequence[EventT_co]:
+        """Take a piece of the text for people beside a report; return what it tells earlier than the report."""
         ...
 
     def close(self, reason: str | None = None) -> ResultT_co:
         """The result of everything fed so far; `reason` says why it ended early, if it did."""
+        ...
+
+
+class Estimate(Protocol[EventT]):
+    """How far one request is, over all its attempts."""
+
+    def event(self, event: EventT, /) -> EventT | None:
+        """What `event` means for the whole; None when nothing."""
         ...
 
 
@@ -94,14 +117,26 @@ class Tool(Protocol[RequestT, PlanT, EventT, ResultT]):
         """Attributes of the plan for the scan's span; never a target."""
         ...
 
-    def command(self, plan: PlanT, executable: str, workdir: str) -> Command:
-        """The command of `plan`: `executable`, to be run in the empty folder `workdir`."""
+    def command(self, plan: PlanT, program: Installation, workdir: str) -> Command:
+        """The command of `plan`: `program`, to be run in the empty folder `workdir`."""
         ...
 
     def collector(self) -> Collector[EventT, ResultT]:
         """A fresh reader for one run."""
         ...
 
+    def estimate(self, plan: PlanT) -> Estimate[EventT]:
+        """A fresh estimate for one request."""
+        ...
+
+    def supersedes(self, event: EventT, earlier: EventT) -> bool:
+        """Whether `event` makes `earlier` useless, so that who is behind may miss it: a later percentage."""
+        ...
+
     def judge(self, ended: Exit, result: ResultT) -> ToolError | None:
         """Whether a run that ended by itself has failed, and how."""
+        ...
+
+    def fuller(self, result: ResultT, earlier: ResultT) -> ResultT:
+        """Which of two results of one request that failed twice holds more."""
         ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ._process import Command, Exit
+from ._process import Chunk, Command, Exit, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,14 +19,16 @@ __all__ = ["FakeProcess", "FakeSpawn"]
 class FakeProcess:
     """A child that writes `chunks` and ends with `exit_code`, or hangs after the chunks when that is None.
 
-    `stopped` tells whether it was asked to stop.
+    Plain bytes are a piece of its report. `stopped` tells whether it was asked to stop.
 
     >>> process = FakeProcess([b"<nmaprun>"], exit_code=None)
     >>> asyncio.run(process.read()), process.stopped
-    (b'<nmaprun>', False)
+    (Chunk(stream=<Stream.REPORT: 'report'>, data=b'<nmaprun>'), False)
     """
 
-    def __init__(self, chunks: Iterable[bytes] = (), exit_code: int | None = 0, stderr: str = "", pid: int = 1) -> None:
+    def __init__(
+        self, chunks: Iterable[bytes | Chunk] = (), exit_code: int | None = 0, stderr: str = "", pid: int = 1
+    ) -> None:
         self._chunks = iter(chunks)
         self._exit_code = exit_code
         self._stderr = stderr
@@ -35,13 +37,13 @@ class FakeProcess:
         self.hanging = asyncio.Event()
         """Set when the process has written everything and hangs, so that a test need not sleep."""
 
-    async def read(self) -> bytes:
+    async def read(self) -> Chunk | None:
         """The next chunk; for a hanging process, nothing until it is cancelled."""
-        chunk = next(self._chunks, b"")
-        if not chunk and self._exit_code is None:
+        chunk = next(self._chunks, None)
+        if chunk is None and self._exit_code is None:
             self.hanging.set()
             await asyncio.Event().wait()
-        return chunk
+        return Chunk(Stream.REPORT, chunk) if isinstance(chunk, bytes) else chunk
 
     async def wait(self) -> Exit:
         """The exit it was made with."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from support.polling import eventually
-from tracefuse.tools._process import STDERR_LIMIT, Command, Exit, run, spawn
+from tracefuse.tools._local import STDERR_LIMIT, spawn
+from tracefuse.tools._process import REPORT, Chunk, Command, Exit, OutputLimitError, Stream, run
 
 
-def python(source: str, **options: object) -> Command:
-    return Command(argv=(sys.executable, "-c", source), **options)
+def python(source: str, *arguments: str, **options: object) -> Command:
+    return Command(argv=(sys.executable, "-c", source, *arguments), **options)
 
 
 def gone(pid: int) -> bool:
@@ -43,8 +45,8 @@ class Output:
         self.data = b""
         self.ready = asyncio.Event()
 
-    def __call__(self, chunk: bytes) -> None:
-        self.data += chunk
+    def __call__(self, chunk: Chunk) -> None:
+        self.data += chunk.data
         if b"\n" in self.data:
             self.ready.set()
 
@@ -145,8 +147,8 @@ async def test_a_loop_that_cancels_all_tasks_at_its_end_leaves_no_child() -> Non
 async def test_an_error_in_the_reader_of_the_output_ends_the_child() -> None:
     pids: list[int] = []
 
-    def refuse(chunk: bytes) -> None:
-        raise ValueError(f"cannot read {len(chunk)} bytes")
+    def refuse(chunk: Chunk) -> None:
+        raise ValueError(f"cannot read {len(chunk.data)} bytes")
 
     with pytest.raises(ValueError, match="cannot read"):
         await run(python(HANG), refuse, spawn=spawn, started=pids.append)
@@ -159,3 +161,134 @@ async def test_no_descriptor_is_left_open() -> None:
     for _ in range(5):
         await run(python("print(1)"), Output(), spawn=spawn)
     assert descriptors() == before
+
+
+REPORTING = "import sys; open(sys.argv[1], 'w').write('<report/>'); print('text')"
+
+
+async def test_a_report_comes_on_a_descriptor_of_its_own_beside_the_text() -> None:
+    chunks: list[Chunk] = []
+    await run(Command(argv=(sys.executable, "-c", REPORTING, REPORT)), chunks.append, spawn=spawn)
+    assert sorted((chunk.stream.value, chunk.data) for chunk in chunks) == [
+        ("report", b"<report/>"),
+        ("text", b"text\n"),
+    ]
+
+
+async def test_where_descriptors_have_no_paths_the_report_goes_to_standard_output(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tracefuse.tools._local._has_descriptor_paths", lambda: False)
+    chunks: list[Chunk] = []
+    await run(python("import sys; print(sys.argv[1])", REPORT), chunks.append, spawn=spawn)
+    assert chunks == [Chunk(Stream.REPORT, b"-\n")]
+
+
+async def test_endless_output_is_stopped_at_the_limit() -> None:
+    pids: list[int] = []
+    endless = python("import sys\nwhile True: sys.stdout.write('x' * 65536)", output_limit=1_000_000)
+    output = Output()
+    with pytest.raises(OutputLimitError, match="1,000,000"):
+        await run(endless, output, spawn=spawn, started=pids.append)
+    assert gone(pids[0])
+    assert len(output.data) <= 1_000_000
+
+
+async def test_who_cannot_follow_holds_the_child_up_and_not_memory() -> None:
+    first, let_go, sizes = asyncio.Event(), asyncio.Event(), list[int]()
+
+    async def ready() -> None:
+        first.set()
+        await let_go.wait()
+
+    flood = python("import sys; sys.stdout.write('x' * 40_000_000)")
+    task = asyncio.create_task(run(flood, lambda chunk: sizes.append(len(chunk.data)), spawn=spawn, ready=ready))
+    await first.wait()
+    before = memory()
+    await asyncio.wait({task}, timeout=0.2)
+    assert not task.done()
+    assert memory() - before < 10_000_000
+    let_go.set()
+    await task
+    assert sum(sizes) == 40_000_000
+
+
+def memory() -> int:
+    """Bytes that this process holds."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def test_a_child_with_a_terminal_is_controlled_by_one_that_is_not_ours() -> None:
+    source = (
+        "import os; tty = os.open('/dev/tty', os.O_RDWR)\n"
+        "print(os.ttyname(tty) != '', os.getsid(0) == os.getpid() == os.getpgid(0), os.tcgetpgrp(tty) == os.getpid())"
+    )
+    output = Output()
+    await run(python(source, terminal=True), output, spawn=spawn)
+    assert output.data == b"True True True\n"
+
+
+async def test_a_child_that_fills_its_terminal_is_not_held_up() -> None:
+    output = Output()
+    source = (
+        "import os; tty = os.open('/dev/tty', os.O_RDWR)\nfor _ in range(100): os.write(tty, b'x' * 4096)\nprint(1)"
+    )
+    await run(python(source, terminal=True, timeout=20.0), output, spawn=spawn)
+    assert output.data == b"1\n"
+
+
+async def test_a_child_with_a_terminal_can_be_stopped_at_any_moment() -> None:
+    for turns in range(12):
+        pids: list[int] = []
+        task = asyncio.create_task(run(python(HANG, terminal=True), Output(), spawn=spawn, started=pids.append))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert all(gone(pid) for pid in pids)
+
+
+async def test_without_terminals_to_be_had_the_child_goes_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> tuple[int, int]:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "openpty", none_left)
+    output = Output()
+    await run(python("import os; print(os.getsid(0) == os.getpid())", terminal=True), output, spawn=spawn)
+    assert output.data == b"True\n"
+
+
+async def test_without_process_descriptors_a_thread_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(pid: int, flags: int = 0) -> int:
+        raise PermissionError(1, "Operation not permitted", pid, flags)
+
+    monkeypatch.setattr(os, "pidfd_open", refused, raising=False)
+    assert (await run(python("import sys; sys.exit(4)"), Output(), spawn=spawn)).code == 4
+    pids: list[int] = []
+    with pytest.raises(TimeoutError):
+        await run(python(STUBBORN, timeout=0.5), Output(), spawn=spawn, started=pids.append, grace=0.05)
+    assert gone(pids[0])
+
+
+PARENT = """
+import asyncio, sys
+from tracefuse.tools._local import spawn
+from tracefuse.tools._process import Command, run
+asyncio.run(run(Command(argv=("/bin/sh", "-c", "sleep 600 & echo $! $$; sleep 600")), print_pids, spawn=spawn))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+def test_a_parent_that_is_killed_takes_its_children_along() -> None:
+    source = PARENT.replace("print_pids", "lambda chunk: print(chunk.data.decode(), flush=True)")
+    root = Path(__file__).parents[2] / ".ns"
+    with subprocess.Popen(
+        [sys.executable, "-c", source], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)}
+    ) as parent:
+        assert parent.stdout is not None
+        pids = [int(word) for word in parent.stdout.readline().split()]
+        assert all(alive(pid) for pid in pids)
+        parent.kill()
+    for pid in pids:
+        eventually(lambda pid=pid: not alive(pid) or _is_zombie(pid), "the child to end with its parent", deadline=5.0)

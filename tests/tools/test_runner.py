@@ -15,7 +15,7 @@ from tracefuse.tools._errors import ToolError, ToolExecutionError, ToolTimeoutEr
 from tracefuse.tools._policy import PolicyViolation, Rule
 from tracefuse.tools._process import Command, Exit
 from tracefuse.tools._runner import Runner
-from tracefuse.tools._tool import Caller, CallerKind
+from tracefuse.tools._tool import Caller, CallerKind, Installation
 from tracefuse.tools.testing import FakeProcess, FakeSpawn
 
 
@@ -38,14 +38,31 @@ class Collector:
         self.words += fresh
         return fresh
 
+    def overhear(self, data: bytes) -> list[str]:
+        return [f"({word})" for word in data.decode().split()]
+
     def close(self, reason: str | None = None) -> Words:
         return Words(tuple(self.words), reason)
+
+
+@dataclass
+class Counting:
+    """Tells how many words there were, over all attempts."""
+
+    seen: int = 0
+
+    def event(self, event: str) -> str | None:
+        self.seen += 1
+        return f"#{self.seen}" if self.seen % 10 == 0 else None
 
 
 class Toy:
     """Says words; refuses the request "secret"."""
 
     name = "toy"
+
+    def __init__(self, timeout: float = 0.05) -> None:
+        self.timeout = timeout
 
     def plan(self, request: str) -> str:
         if request == "secret":
@@ -55,11 +72,20 @@ class Toy:
     def describe(self, plan: str) -> dict[str, int]:
         return {"toy.length": len(plan)}
 
-    def command(self, plan: str, executable: str, workdir: str) -> Command:
-        return Command(argv=(executable, plan), cwd=workdir, timeout=0.05)
+    def command(self, plan: str, program: Installation, workdir: str) -> Command:
+        return Command(argv=(program.path, plan), cwd=workdir, timeout=self.timeout, output_limit=100)
 
     def collector(self) -> Collector:
         return Collector()
+
+    def estimate(self, plan: str) -> Counting:
+        return Counting()
+
+    def supersedes(self, event: str, earlier: str) -> bool:
+        return event.startswith("#") and earlier.startswith("#")
+
+    def fuller(self, result: Words, earlier: Words) -> Words:
+        return max(result, earlier, key=lambda words: len(words.words))
 
     def judge(self, ended: Exit, result: Words) -> ToolError | None:
         failure = ToolExecutionError(f"toy ended with exit code {ended.code}", detail=ended.stderr, result=result)
@@ -109,8 +135,8 @@ class Bench:
             new_id=lambda: "id1",
         )
 
-    async def locate(self) -> str:
-        return "/bin/toy"
+    async def locate(self) -> Installation:
+        return Installation("/bin/toy")
 
     def tree(self) -> SpanNode:
         (root,) = self.memory.tree()
@@ -155,10 +181,9 @@ async def test_the_working_folder_is_empty_private_and_below_the_given_one(bench
     seen: list[tuple[Path, int, list[Path]]] = []
 
     class Looking(FakeProcess):
-        async def read(self) -> bytes:
+        async def read(self) -> None:
             folder = Path(bench.spawn.commands[0].cwd or "")
             seen.append((folder.parent, folder.stat().st_mode & 0o777, list(folder.iterdir())))
-            return b""
 
     await bench.runner(Looking()).run("hello")
     assert seen == [(bench.workdirs, 0o700, [])]

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._errors import ToolNotFoundError
 from .._process import Command, run
+from .._tool import Installation
 
 if TYPE_CHECKING:
-    from .._process import Spawn
+    from .._process import Chunk, Spawn
 
-__all__ = ["MINIMUM_VERSION", "Installation", "clean_environment", "inspect_nmap", "script_database_path"]
+__all__ = [
+    "MINIMUM_VERSION",
+    "Installation",
+    "clean_environment",
+    "inspect_nmap",
+    "needs_terminal",
+    "script_database_path",
+]
 
 MINIMUM_VERSION = (7, 80)
+_SILENT_WITHOUT_TERMINAL = ((7, 94), (7, 99))
+"""From 7.94 to 7.99 nmap tells no progress where no terminal controls it (nmap issue 3175, mended after 7.99)."""
 
 _BANNER = re.compile(rb"Nmap version (\d+)\.(\d+)")
 _HOW_TO_GET_IT = (
     "install it, for example `apt install nmap` or `brew install nmap`, or set TRACEFUSE_NMAP_PATH to where it is"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Installation:
-    """A usable nmap: its absolute path and its version, for example (7, 93)."""
-
-    path: str
-    version: tuple[int, int]
 
 
 def clean_environment() -> dict[str, str]:
@@ -39,6 +40,16 @@ def clean_environment() -> dict[str, str]:
     and which code is run (measured with nmap 7.93).
     """
     return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+
+
+def needs_terminal(version: tuple[int, ...]) -> bool:
+    """Whether this nmap tells its progress only when a terminal controls it.
+
+    >>> [needs_terminal(version) for version in ((7, 93), (7, 95), (7, 991))]
+    [False, True, False]
+    """
+    first, last = _SILENT_WITHOUT_TERMINAL
+    return first <= version <= last
 
 
 async def inspect_nmap(executable: str, *, spawn: Spawn, timeout: float = 10.0) -> Installation:
@@ -76,8 +87,8 @@ def _version(banner: bytes) -> tuple[int, int] | None:
 async def _banner(path: str, spawn: Spawn, timeout: float) -> bytes:
     output = bytearray()
 
-    def keep(chunk: bytes) -> None:
-        output.extend(chunk[: 4096 - len(output)])
+    def keep(chunk: Chunk) -> None:
+        output.extend(chunk.data[: 4096 - len(output)])
 
     try:
         await run(Command(argv=(path, "--version"), env=clean_environment(), timeout=timeout), keep, spawn=spawn)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .._known_io import ToolInput, ToolOutput
     from ._known_result import ScanResult
     from ._report import Report
-    from ._scan_events import ScanEvent
+    from ._tool import LiveEvent
 
 __all__ = ["NmapTool"]
 
@@ -110,14 +110,14 @@ class NmapTool:
     @property
     def concurrency(self) -> int:
         """How many scans run at once."""
-        return self.app.settings.serve.concurrency
+        return self.app.settings.queue.per_tool
 
     async def run(
         self,
         inp: ToolInput,
         timeout_sec: float | None = None,
         *,
-        on_event: Callable[[ScanEvent], None] | None = None,
+        on_event: Callable[[LiveEvent], None] | None = None,
     ) -> ToolOutput:
         """Scan, with `-T4 --max-parallelism 10 -Pn --top-ports 1000` where the arguments say nothing about it.
 
@@ -241,7 +241,7 @@ class NmapTool:
             return arguments  # refused again, and told, when the scan is planned
         return longer if len(longer) <= self.policy.max_argument_length else arguments
 
-    async def _scan(self, request: ScanRequest, on_event: Callable[[ScanEvent], None] | None) -> ToolOutput:
+    async def _scan(self, request: ScanRequest, on_event: Callable[[LiveEvent], None] | None) -> ToolOutput:
         began = self._clock()
         identifier = request.correlation_id or str(int(self._wall_clock() * 1000))
         request = replace(request, correlation_id=identifier)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ._host import Host
     from ._report import Report
-    from ._scan_events import ScanEvent
+    from ._tool import LiveEvent
 
 __all__ = ["NmapObserver"]
 
@@ -64,7 +64,7 @@ class NmapObserver:
         # Breaks ties in the heap, because attributes cannot be compared.
         self._order = itertools.count()
 
-    def event(self, event: ScanEvent) -> None:
+    def event(self, event: LiveEvent) -> None:
         """Begin or end a phase's span, or tell of a host."""
         match event:
             case PhaseBegan(task, at):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from tracefuse.telemetry import Attribute
 
-from .._errors import ToolExecutionError
-from .._process import Command
-from ._installation import clean_environment
+from .._errors import ToolExecutionError, ToolResourceError
+from .._process import REPORT, Command
+from ._expectation import expect
+from ._installation import clean_environment, needs_terminal
+from ._live_ports import LivePorts, PortDiscovered
 from ._outcome import Outcome, outcome_of
-from ._parse_errors import ParseError
+from ._parse_errors import LimitExceededError, ParseError
 from ._plan import plan
+from ._progress import OverallProgress, ScanEstimate
 from ._reading import ReportParser
 from ._report import Report
+from ._scan_events import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,15 +28,19 @@ if TYPE_CHECKING:
     from .._errors import ToolError
     from .._policy import Policy
     from .._process import Exit
+    from .._tool import Collector, Installation
     from ._request import ScanPlan, ScanRequest
     from ._scan_events import ScanEvent
     from ._scope import Resolver
     from ._script_db import ScriptDatabase
 
-__all__ = ["Nmap"]
+__all__ = ["LiveEvent", "Nmap"]
 
-_MANAGED = ("-v", "--stats-every", "1s", "-oX", "-")
-"""Set by us and by nobody else: phases are only told with -v, and the XML goes to standard output."""
+LiveEvent: TypeAlias = "ScanEvent | PortDiscovered | OverallProgress"
+"""What a running scan tells: nmap's events, open ports as they are found, and how far the whole is."""
+
+_MANAGED = ("-v", "--stats-every", "1s", "-oX", REPORT)
+"""Set by us and by nobody else: phases and open ports are only told with -v, and the XML goes its own way."""
 
 
 class Nmap:
@@ -44,6 +52,7 @@ class Nmap:
         scripts: gives the script database of the installed nmap, or None.
         privileged: whether nmap runs with the right to send raw packets.
         timeout: seconds for one run, where the request does not say.
+        output_limit: bytes that one run may write.
     """
 
     name = "nmap"
@@ -56,12 +65,14 @@ class Nmap:
         scripts: Callable[[], ScriptDatabase | None],
         privileged: bool,
         timeout: float,
+        output_limit: int | None = None,
     ) -> None:
         self.policy = policy
         self._resolver = resolver
         self._scripts = scripts
         self._privileged = privileged
         self._timeout = timeout
+        self._output_limit = output_limit
 
     def plan(self, request: ScanRequest) -> ScanPlan:
         """What would be run. Raises PolicyViolation when that is nothing."""
@@ -71,18 +82,32 @@ class Nmap:
         """Template and number of addresses."""
         return {Attribute.SCAN_TEMPLATE: plan.template or "none", Attribute.TARGETS_COUNT: plan.address_count}
 
-    def command(self, plan: ScanPlan, executable: str, workdir: str) -> Command:
+    def command(self, plan: ScanPlan, program: Installation, workdir: str) -> Command:
         """nmap with our own options, then the plan's."""
         return Command(
-            argv=(executable, *_MANAGED, *plan.argv),
+            argv=(program.path, *_MANAGED, *plan.argv),
             env=clean_environment(),
             cwd=workdir,
             timeout=plan.timeout or self._timeout,
+            output_limit=self._output_limit,
+            terminal=needs_terminal(program.version),
         )
 
-    def collector(self) -> _Collector:
+    def collector(self) -> Collector[LiveEvent, Report]:
         """A fresh parser."""
         return _Collector()
+
+    def estimate(self, plan: ScanPlan) -> ScanEstimate:
+        """How far the scan of `plan` is."""
+        return ScanEstimate(expect(plan))
+
+    def supersedes(self, event: LiveEvent, earlier: LiveEvent) -> bool:
+        """A later percentage makes an earlier one useless."""
+        return isinstance(event, Progress | OverallProgress) and type(event) is type(earlier)
+
+    def fuller(self, result: Report, earlier: Report) -> Report:
+        """The one with more hosts; the later one of two that have as many."""
+        return earlier if len(earlier.hosts) > len(result.hosts) else result
 
     def judge(self, ended: Exit, result: Report) -> ToolError | None:
         """Success is exit code 0, a finished report, and at least one host that was looked at."""
@@ -100,16 +125,22 @@ class Nmap:
 
 
 class _Collector:
-    """nmap's XML to events and a report; what cannot be read is an error of the tool."""
+    """nmap's XML to events and a report, its text to open ports; what cannot be read is an error of the tool."""
 
     def __init__(self) -> None:
         self._parser = ReportParser()
+        self._live = LivePorts()
 
     def feed(self, data: bytes) -> list[ScanEvent]:
         try:
             return self._parser.feed(data)
+        except LimitExceededError as error:
+            raise ToolResourceError("nmap's output is larger than what is read of it", detail=str(error)) from error
         except ParseError as error:
             raise ToolExecutionError("nmap's output could not be read", detail=str(error)) from error
+
+    def overhear(self, data: bytes) -> list[PortDiscovered]:
+        return self._live.feed(data)
 
     def close(self, reason: str | None = None) -> Report:
         try:

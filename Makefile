@@ -33,6 +33,7 @@ fmt: $(READY) ## Format, and mend what can be mended
 	$(BIN)/ruff format .
 
 bench: $(READY) nmap ## Measure; prints ratios against peers and floors of the same run
+	@$(BIN)/python -m pip install --quiet --group peers
 	@set -e; for bench in benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
 
 serve: $(READY) nmap ## Run the service on loopback

@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import contextlib
 import gc
-import importlib
 import logging
 import random
 import statistics
@@ -23,6 +22,7 @@ import tracemalloc
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from breaker_peers import PEERS
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
@@ -146,23 +146,6 @@ def floor_subject() -> Subject:
     with contextlib.suppress(OSError):
         opened.call_sync(fail)
     return Subject("floor", closed.call_sync, opened.call_sync, closed.call, opened.call)
-
-
-def peers() -> list[Subject]:
-    """Libraries that happen to be installed."""
-    found = []
-    with contextlib.suppress(ImportError):
-        pybreaker = importlib.import_module("pybreaker")
-        closed, opened = pybreaker.CircuitBreaker(NEVER, 3600), pybreaker.CircuitBreaker(1, 3600)
-        opened.open()
-        found.append(Subject("pybreaker", closed.call, opened.call))
-    with contextlib.suppress(ImportError):
-        library = importlib.import_module("circuitbreaker")
-        closed, opened = library.CircuitBreaker(NEVER, 3600), library.CircuitBreaker(1, 3600)
-        with contextlib.suppress(OSError):
-            opened.call(fail)
-        found.append(Subject("circuitbreaker", closed.call, opened.call, closed.call_async, opened.call_async))
-    return found
 
 
 def measure(subjects: list[Subject], rounds: int, calls: int) -> None:
@@ -289,7 +272,7 @@ def main() -> None:
         tracefuse_subject("tracefuse, no SDK", None),
         tracefuse_subject("tracefuse, SDK", instrumentation),
         tracefuse_subject("tracefuse, SDK + durations", instrumentation, measure_duration=True),
-        *peers(),
+        *(Subject(name, **methods) for name, methods in PEERS.items()),
     ]
     measure(subjects, options.rounds, options.calls)
     report(subjects)

@@ -14,24 +14,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._app import App, CompletedScan, build
+    from ._app import App, CompletedScan, ScanStream, build
     from ._errors import (
         MissingExtraError,
+        QueueFullError,
         ToolError,
         ToolErrorType,
         ToolExecutionError,
         ToolNotFoundError,
+        ToolResourceError,
         ToolTimeoutError,
     )
     from ._known_io import ErrorContext, ToolInput, ToolOutput
     from ._local import spawn
+    from ._places import Places
     from ._policy import Policy, PolicyError, PolicyViolation, Rule
     from ._process import Command, Exit
+    from ._queue import Queued, QueueLimits, WaitReason
     from ._runner import Completed, Runner
     from ._settings import (
         BreakerSettings,
         NmapSettings,
         PolicySettings,
+        QueueSettings,
         RetrySettings,
         ServeSettings,
         Settings,
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
         TelemetrySettings,
         load_settings,
     )
+    from ._stream import EventStream
     from ._tool import Caller, CallerKind, Tool
     from .nmap import ScanRequest, ScanResult, ScanTemplate, parse_nmap_output
     from .nmap._known_tool import NmapTool
@@ -52,19 +58,26 @@ __all__ = [
     "Completed",
     "CompletedScan",
     "ErrorContext",
+    "EventStream",
     "Exit",
     "MissingExtraError",
     "NmapSettings",
     "NmapTool",
+    "Places",
     "Policy",
     "PolicyError",
     "PolicySettings",
     "PolicyViolation",
+    "QueueFullError",
+    "QueueLimits",
+    "QueueSettings",
+    "Queued",
     "RetrySettings",
     "Rule",
     "Runner",
     "ScanRequest",
     "ScanResult",
+    "ScanStream",
     "ScanTemplate",
     "ServeSettings",
     "Settings",
@@ -77,7 +90,9 @@ __all__ = [
     "ToolInput",
     "ToolNotFoundError",
     "ToolOutput",
+    "ToolResourceError",
     "ToolTimeoutError",
+    "WaitReason",
     "build",
     "load_settings",
     "parse_nmap_output",
@@ -85,24 +100,29 @@ __all__ = [
 ]
 
 _HOMES = {
-    "._app": ("App", "CompletedScan", "build"),
+    "._app": ("App", "CompletedScan", "ScanStream", "build"),
     "._errors": (
         "MissingExtraError",
+        "QueueFullError",
         "ToolError",
         "ToolErrorType",
         "ToolExecutionError",
         "ToolNotFoundError",
+        "ToolResourceError",
         "ToolTimeoutError",
     ),
     "._known_io": ("ErrorContext", "ToolInput", "ToolOutput"),
     "._local": ("spawn",),
     "._policy": ("Policy", "PolicyError", "PolicyViolation", "Rule"),
     "._process": ("Command", "Exit"),
+    "._places": ("Places",),
+    "._queue": ("QueueLimits", "Queued", "WaitReason"),
     "._runner": ("Completed", "Runner"),
     "._settings": (
         "BreakerSettings",
         "NmapSettings",
         "PolicySettings",
+        "QueueSettings",
         "RetrySettings",
         "ServeSettings",
         "Settings",
@@ -110,6 +130,7 @@ _HOMES = {
         "TelemetrySettings",
         "load_settings",
     ),
+    "._stream": ("EventStream",),
     "._tool": ("Caller", "CallerKind", "Tool"),
     ".nmap": ("ScanRequest", "ScanResult", "ScanTemplate", "parse_nmap_output"),
     ".nmap._known_tool": ("NmapTool",),

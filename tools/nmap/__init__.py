@@ -13,6 +13,7 @@ from ._installation import Installation, inspect_nmap
 from ._json import REPORT_SCHEMA, report_from_dict, report_from_json, report_to_dict, report_to_json
 from ._known_result import ScanResult
 from ._limits import Limits
+from ._live_ports import PortDiscovered
 from ._options import OPTION_TABLE, Option, Verdict
 from ._outcome import Outcome
 from ._own_templates import TemplateError, read_templates
@@ -20,6 +21,7 @@ from ._parse_errors import EntityRefusedError, LimitExceededError, MalformedXmlE
 from ._parser import EventParser
 from ._phases import phase_name
 from ._plan import plan
+from ._progress import OverallProgress
 from ._reading import ReportParser, iter_hosts, parse_nmap_output
 from ._report import Report
 from ._request import ScanPlan, ScanRequest
@@ -38,7 +40,7 @@ from ._scope import Resolver
 from ._script_db import ScriptDatabase, ScriptDatabaseError, load_script_database
 from ._scripts import ScriptSelection, clear_script_cache
 from ._templates import TEMPLATES, ScanTemplate, Template
-from ._tool import Nmap
+from ._tool import LiveEvent, Nmap
 
 __all__ = [
     "CSV_COLUMNS",
@@ -57,15 +59,18 @@ __all__ = [
     "Installation",
     "LimitExceededError",
     "Limits",
+    "LiveEvent",
     "MalformedXmlError",
     "Nmap",
     "NotNmapError",
     "Option",
     "Outcome",
+    "OverallProgress",
     "ParseError",
     "PhaseBegan",
     "PhaseEnded",
     "Port",
+    "PortDiscovered",
     "Progress",
     "Report",
     "ReportDiff",

@@ -11,6 +11,8 @@ from tracefuse.resilience import BreakerConfig, BreakerRegistry, CircuitBreaker,
 from ._errors import ToolError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tracefuse.resilience import StateStore
     from tracefuse.telemetry import Instrumentation
 
@@ -35,14 +37,14 @@ def breaker_config(settings: Settings) -> BreakerConfig:
     )
 
 
-def open_store(settings: Settings) -> StateStore | None:
+def open_store(settings: Settings, warn: Callable[[str], object] = _log.warning) -> StateStore | None:
     """The state file of this user; None, and a warning, where it cannot be written: scans go on without it."""
     path = settings.breaker_file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return SQLiteStore(path)
     except (OSError, sqlite3.Error) as error:
-        _log.warning("breaker states are not kept: %s: %s; set TRACEFUSE_STATE_DIR to a writable folder", path, error)
+        warn(f"breaker states are not kept: {path}: {error}; set TRACEFUSE_STATE_DIR to a writable folder")
         return None
 
 

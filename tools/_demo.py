@@ -22,7 +22,7 @@ from ._demo_view import DemoView
 from ._errors import ToolError
 from ._exit import ExitCode
 from ._local import spawn
-from ._scan_command import close
+from ._session import flushed
 from ._settings import BreakerSettings, PolicySettings, RetrySettings, load_settings
 from ._tool import Caller, CallerKind
 from .nmap import ScanRequest, diff
@@ -56,11 +56,10 @@ def run_demo(save_svg: str | None = None) -> ExitCode:
     memory = InMemoryTelemetry(os.environ)
     console = Console(record=save_svg is not None, width=110 if save_svg else None)
     try:
-        asyncio.run(_acts(settings, memory, DemoView(console)))
+        with flushed(memory.telemetry, settings):
+            asyncio.run(_acts(settings, memory, DemoView(console)))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
-    finally:
-        close(memory.telemetry, settings)
     if save_svg is not None:
         Path(save_svg).write_text(_picture(console), encoding="utf-8")
     return ExitCode.DONE

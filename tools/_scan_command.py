@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,16 +15,16 @@ from opentelemetry import context, propagate
 from rich.console import Console
 
 from tracefuse.resilience import CircuitBreakerOpenError
-from tracefuse.telemetry import configure, package_version
+from tracefuse.telemetry import package_version
 
 from ._app import build
-from ._breakers import open_store
 from ._errors import ToolError
 from ._exit import ExitCode
 from ._live import LiveView
 from ._render import report_table, summary
 from ._result import completed_to_dict, partial_to_dict
 from ._runner import Completed
+from ._session import application
 from ._settings import load_settings
 from ._tool import Caller, CallerKind
 from .nmap import Report
@@ -44,7 +45,7 @@ def show_plan(request: ScanRequest, *, as_json: bool) -> ExitCode:
     if as_json:
         click.echo(json.dumps(plan.to_dict(), indent=2))
         return ExitCode.DONE
-    click.echo(f"nmap {' '.join(plan.argv)}")
+    click.echo(shlex.join(("nmap", *plan.argv)))
     click.echo(f"{plan.address_count:,} address{'es' if plan.address_count != 1 else ''}; nothing was started")
     for note in plan.notes:
         click.echo(f"note: {note}")
@@ -53,25 +54,11 @@ def show_plan(request: ScanRequest, *, as_json: bool) -> ExitCode:
 
 def run_scan(request: ScanRequest, *, as_json: bool) -> ExitCode:
     """Run one scan, print its result, and flush telemetry. Raises what `Runner.run` raises."""
-    settings = load_settings()
-    telemetry = configure()
     try:
-        app = build(settings, instrumentation=telemetry.instrumentation, store=open_store(settings))
-        try:
+        with application(load_settings()) as (app, telemetry):
             return asyncio.run(_scan(app, telemetry, request, as_json=as_json))
-        finally:
-            app.close()
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
-    finally:
-        close(telemetry, settings)
-
-
-def close(telemetry: Telemetry, settings: Settings) -> None:
-    """Flush and shut telemetry down within the deadline; one line on standard error when something was lost."""
-    report = telemetry.shutdown(settings.telemetry.shutdown_deadline)
-    if report.lost:
-        click.echo(f"tracefuse: {report}", err=True)
 
 
 async def _scan(app: App, telemetry: Telemetry, request: ScanRequest, *, as_json: bool) -> ExitCode:

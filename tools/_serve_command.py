@@ -11,12 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracefuse.telemetry import configure
-
-from ._app import build
 from ._errors import MissingExtraError
 from ._exit import ExitCode
-from ._scan_command import close
+from ._session import application
 from ._settings import SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
     from tracefuse.telemetry import Telemetry
 
     from ._app import App
-    from ._settings import Settings
 
 __all__ = ["run_service"]
 
@@ -41,12 +37,8 @@ def run_service(host: str | None, port: int | None) -> ExitCode:
     """
     settings = load_settings()
     listener = _listen(host or settings.serve.host, settings.serve.port if port is None else port)
-    with listener:
-        telemetry = configure()
-        try:
-            asyncio.run(_serve(listener, settings, telemetry))
-        finally:
-            close(telemetry, settings)
+    with listener, application(settings) as (app, telemetry):
+        asyncio.run(_serve(listener, app, telemetry))
     return ExitCode.DONE
 
 
@@ -71,8 +63,8 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-async def _serve(listener: socket.socket, settings: Settings, telemetry: Telemetry) -> None:
-    server = _server(build(settings, instrumentation=telemetry.instrumentation), telemetry)
+async def _serve(listener: socket.socket, app: App, telemetry: Telemetry) -> None:
+    server = _server(app, telemetry)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _stop, server)

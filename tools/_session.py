@@ -1,0 +1,58 @@
+"""What surrounds every command: telemetry set up before it and flushed after it, and warnings in one line."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from tracefuse.telemetry import configure
+
+from ._app import build
+from ._breakers import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from tracefuse.telemetry import Telemetry
+
+    from ._app import App
+    from ._settings import Settings
+
+__all__ = ["application", "flushed", "warn"]
+
+
+def warn(message: str) -> None:
+    """One line on standard error for what does not stop the command."""
+    click.echo(f"tracefuse: {message}", err=True)
+
+
+@contextmanager
+def application(settings: Settings) -> Generator[tuple[App, Telemetry]]:
+    """The application with the telemetry of the environment and the user's state file; closed in the opposite order.
+
+    Raises:
+        ConfigurationError: an OTEL_* variable has a value that cannot be used.
+        SettingsError: a setting cannot be used.
+    """
+    telemetry = configure()
+    for note in telemetry.config.notes:
+        warn(note)
+    with flushed(telemetry, settings):
+        app = build(settings, instrumentation=telemetry.instrumentation, store=open_store(settings, warn))
+        try:
+            yield app, telemetry
+        finally:
+            app.close()
+
+
+@contextmanager
+def flushed(telemetry: Telemetry, settings: Settings) -> Generator[None]:
+    """Flush and shut telemetry down after the block, within the deadline, and say what was lost."""
+    try:
+        yield
+    finally:
+        report = telemetry.shutdown(settings.telemetry.shutdown_deadline)
+        if report.lost:
+            warn(str(report))

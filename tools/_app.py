@@ -139,7 +139,7 @@ def build(
             ScanInstruments(instrumentation),
             redact_targets=settings.telemetry.redact_targets,
         ),
-        workdirs=settings.cache_dir / "runs",
+        workdir=settings.cache_dir / "runs",
         places=Places(_queue_limits(settings)),
         instrumentation=instrumentation,
         grace=settings.nmap.grace,

@@ -1,10 +1,8 @@
-"""One try: a working folder, the process and its span, streamed output, and the verdict on it."""
+"""One try: an empty folder, the process and its span, streamed output, and the verdict on it."""
 
 from __future__ import annotations
 
-import shutil
 import signal
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -15,6 +13,7 @@ from tracefuse.telemetry import Attribute, error_type, operation_span
 
 from ._errors import ToolError, ToolExecutionError, ToolResourceError, ToolTimeoutError
 from ._process import OutputLimitError, Stream, run
+from ._workdir import empty_folder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -52,7 +51,7 @@ class Attempts(Generic[RequestT, PlanT, EventT, ResultT]):
         tool: the pure part.
         locate: finds the tool's program; asked each time, so that its absence is a failure like others.
         observe: makes the tool's observer for one attempt.
-        workdirs: the folder in which each run gets an empty working folder of its own.
+        workdir: the empty folder to run in.
         tracer: makes the process spans.
         spawn: starts a command.
         grace: seconds between asking a child to end and killing it.
@@ -62,7 +61,7 @@ class Attempts(Generic[RequestT, PlanT, EventT, ResultT]):
     tool: Tool[RequestT, PlanT, EventT, ResultT]
     locate: Callable[[], Awaitable[Installation]]
     observe: Callable[[], Observer[EventT, ResultT]]
-    workdirs: Path
+    workdir: Path
     tracer: trace.Tracer
     spawn: Spawn
     grace: float
@@ -85,7 +84,7 @@ class Attempts(Generic[RequestT, PlanT, EventT, ResultT]):
                 if (overall := estimate.event(event)) is not None:
                     listener.event(overall)
 
-        with self._workdir() as workdir:
+        with empty_folder(self.workdir) as workdir:
             command = self.tool.command(plan, program, workdir)
             with operation_span(
                 self.tracer, self.tool.name, kind=SpanKind.CLIENT, attributes=self._process_attributes(command)
@@ -147,22 +146,6 @@ class Attempts(Generic[RequestT, PlanT, EventT, ResultT]):
             if isinstance(error, ToolError):
                 error.result = kept
             raise
-
-    @contextmanager
-    def _workdir(self) -> Generator[str]:
-        """An empty folder, because nmap takes scripts and data files from the one it is started in."""
-        try:
-            self.workdirs.mkdir(parents=True, exist_ok=True)
-            folder = tempfile.mkdtemp(prefix=f"{self.tool.name}-", dir=self.workdirs)
-        except OSError as error:
-            raise ToolExecutionError(
-                f"no working folder could be made in {self.workdirs}: {error.strerror}",
-                hint="set TRACEFUSE_CACHE_DIR to a folder that can be written to",
-            ) from error
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _process_attributes(self, command: Command) -> dict[str, AttributeValue]:
         attributes: dict[str, AttributeValue] = {Attribute.PROCESS_EXECUTABLE_NAME: self.tool.name}

@@ -84,7 +84,7 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
         pipeline: retry and circuit breaker around each run.
         locate: finds the tool's program; called in each attempt, so that its absence is a failure like others.
         observe: makes the tool's observer for one attempt.
-        workdirs: the folder in which each run gets an empty working folder of its own.
+        workdir: the empty folder to run in.
         places: how many run at once, and who is next; by default some.
         instrumentation: where to tell it; by default the global providers.
         spawn: starts a command.
@@ -101,7 +101,7 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
         *,
         locate: Callable[[], Awaitable[Installation]],
         observe: Callable[[], Observer[EventT, ResultT]],
-        workdirs: Path,
+        workdir: Path,
         places: Places | None = None,
         instrumentation: Instrumentation | None = None,
         spawn: Spawn = spawn,
@@ -123,7 +123,7 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
             tool=tool,
             locate=locate,
             observe=observe,
-            workdirs=workdirs,
+            workdir=workdir,
             tracer=self._tracer,
             spawn=spawn,
             grace=grace,

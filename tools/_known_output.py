@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracefuse.resilience import BulkheadFullError, CircuitBreakerOpenError, PipelineTimeoutError
 
-from ._errors import ToolError, ToolErrorType
+from ._errors import QueueFullError, ToolError, ToolErrorType
 from ._known_io import ErrorContext, ToolOutput
 from ._policy import PolicyViolation
 from .nmap import Report, report_to_text
@@ -124,7 +124,11 @@ def _explained(error: Exception, advise: Callable[[str], str]) -> tuple[ToolErro
             return ToolErrorType.TIMEOUT, "scan fewer ports or hosts, or allow more time", {}
         case ToolError():
             hint = error.hint or advise(error.detail) or "see the tool's own message in stderr"
-            return error.error_type, hint, {}
+            return (
+                error.error_type,
+                hint,
+                {"retry_after": error.retry_after} if isinstance(error, QueueFullError) else {},
+            )
         case _:
             _log.error("a scan ended in an unexpected error", exc_info=error)
             return ToolErrorType.UNKNOWN, "this is a defect; the log has the details", {}

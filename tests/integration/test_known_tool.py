@@ -54,10 +54,17 @@ def test_a_service_is_found_and_said_in_every_form(tmp_path: Path, memory: InMem
 
 @nmap_needed
 @pytest.mark.parametrize("template", [ScanTemplate.QUICK, ScanTemplate.DISCOVERY])
-def test_templates_run(tmp_path: Path, memory: InMemoryTelemetry, template: ScanTemplate) -> None:
-    output = asyncio.run(tool_of(tmp_path, memory).run_with_template("127.0.0.1", template, 60))
+def test_templates_run_and_tell_how_far_they_are(
+    tmp_path: Path, memory: InMemoryTelemetry, template: ScanTemplate
+) -> None:
+    told: list[float] = []
+    tool = tool_of(tmp_path, memory)
+    output = asyncio.run(
+        tool.run_with_template("127.0.0.1", template, 60, progress_callback=lambda now: told.append(now.percent))
+    )
     assert output.is_success(), output.error
     assert "Nmap done: 1 IP address (1 host up)" in output.stdout
+    assert told == sorted(told) and told[-1] == 100
 
 
 @nmap_needed

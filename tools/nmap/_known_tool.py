@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .._app import App
     from .._known_io import ToolInput, ToolOutput
     from ._known_result import ScanResult
+    from ._progress import OverallProgress
     from ._report import Report
     from ._tool import LiveEvent
 
@@ -118,10 +119,12 @@ class NmapTool:
         timeout_sec: float | None = None,
         *,
         on_event: Callable[[LiveEvent], None] | None = None,
+        progress_callback: Callable[[OverallProgress], None] | None = None,
     ) -> ToolOutput:
         """Scan, with `-T4 --max-parallelism 10 -Pn --top-ports 1000` where the arguments say nothing about it.
 
-        `timeout_sec` (seconds) goes before the input's own. `on_event` gets what happens as it happens.
+        `timeout_sec` (seconds) goes before the input's own. `on_event` gets what happens as it happens,
+        `progress_callback` how far the whole scan is (0 to 100 percent, never back).
         Failures and refusals come back as outputs; only cancellation is raised.
         """
         request = ScanRequest(
@@ -130,7 +133,7 @@ class NmapTool:
             timeout=inp.timeout_sec if timeout_sec is None else timeout_sec,
             correlation_id=inp.correlation_id,
         )
-        return await self._scan(request, on_event)
+        return await self._scan(request, on_event, progress_callback)
 
     async def run_with_template(
         self,
@@ -138,12 +141,14 @@ class NmapTool:
         template: ScanTemplate | str,
         timeout_sec: float | None = None,
         correlation_id: str | None = None,
+        *,
+        on_event: Callable[[LiveEvent], None] | None = None,
+        progress_callback: Callable[[OverallProgress], None] | None = None,
     ) -> ToolOutput:
         """Scan `target` as the template says; see `TEMPLATES` for what each sends."""
         name = template.value if isinstance(template, ScanTemplate) else template
-        return await self._scan(
-            ScanRequest(target, template=name, timeout=timeout_sec, correlation_id=correlation_id), None
-        )
+        request = ScanRequest(target, template=name, timeout=timeout_sec, correlation_id=correlation_id)
+        return await self._scan(request, on_event, progress_callback)
 
     def parse_scan_result(self, output: str) -> ScanResult:
         """The flat known form of nmap's output, whichever of its formats it is."""
@@ -241,7 +246,12 @@ class NmapTool:
             return arguments  # refused again, and told, when the scan is planned
         return longer if len(longer) <= self.policy.max_argument_length else arguments
 
-    async def _scan(self, request: ScanRequest, on_event: Callable[[LiveEvent], None] | None) -> ToolOutput:
+    async def _scan(
+        self,
+        request: ScanRequest,
+        on_event: Callable[[LiveEvent], None] | None,
+        progress_callback: Callable[[OverallProgress], None] | None,
+    ) -> ToolOutput:
         began = self._clock()
         identifier = request.correlation_id or str(int(self._wall_clock() * 1000))
         request = replace(request, correlation_id=identifier)
@@ -251,7 +261,7 @@ class NmapTool:
             return Asked(self.app.tool.name, request.target, identifier, limit, self._clock() - began)
 
         try:
-            done = await self.app.scan(request, on_event=on_event)
+            done = await self.app.scan(request, on_event=on_event, progress_callback=progress_callback)
             return completed_output(done, asked())
         except Exception as error:  # noqa: BLE001 - the known contract: a failure is an output
             return failed_output(error, asked(), self._advice)

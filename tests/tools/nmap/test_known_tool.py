@@ -7,9 +7,7 @@ import asyncio
 import inspect
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,9 @@ from pydantic import ValidationError
 from tracefuse.resilience import BulkheadFullError, CircuitBreakerOpenError, PipelineTimeoutError
 from tracefuse.tools import (
     App,
-    Completed,
     NmapTool,
     PolicyViolation,
+    QueueFullError,
     ScanTemplate,
     Settings,
     ToolError,
@@ -35,81 +33,50 @@ from tracefuse.tools import (
 from tracefuse.tools._known_output import MAX_STDOUT_BYTES
 from tracefuse.tools.nmap import (
     OPTION_TABLE,
-    Address,
-    Host,
-    Port,
+    HostFinished,
+    PhaseBegan,
+    PhaseEnded,
     Report,
-    ScanPlan,
+    ScanFinished,
     ScanRequest,
     ScanStarted,
     Script,
-    ScriptDatabase,
-    Service,
     Verdict,
+    parse_nmap_output,
     plan,
+    report_to_xml,
 )
 from tracefuse.tools.nmap import _known_tool as module
 from tracefuse.tools.nmap._known_arguments import with_defaults
-from tracefuse.tools.nmap._report import RunStats
 from tracefuse.tools.nmap._scripts import select_scripts
+from tracefuse.tools.nmap.testing import CUT_SHORT, ONE_HOST, SCRIPTS, fake_app
 
 CASES = [
     json.loads(line)
     for line in (Path(__file__).parents[2] / "cases/scan-requests/cases.jsonl").read_text(encoding="utf-8").splitlines()
 ]
-WEB = Host(
-    "up", (Address("10.0.0.7"),),
-    ports=(Port("tcp", 22, "open", service=Service("ssh", "OpenSSH")), Port("tcp", 23, "closed")),
-)  # fmt: skip
-DONE = Report(version="7.93", hosts=(WEB,), stats=RunStats(exit="success", elapsed=0.5, hosts_up=1, hosts_total=1))
-
-
-class StubRunner:
-    """Plans as the application does, then returns or raises what it was given."""
-
-    def __init__(self, outcome: Report | Exception | None = None, resolve: dict[str, list[str]] | None = None) -> None:
-        self.outcome = DONE if outcome is None else outcome
-        self.requests: list[ScanRequest] = []
-        self.policy: Callable[[], Any]
-        self._resolve = resolve or {}
-
-    def answers(self, name: str) -> list[str]:
-        return self._resolve.get(name, [])
-
-    async def run(self, request: ScanRequest, **listening: Any) -> Completed[ScanPlan, Report]:
-        self.requests.append(request)
-        planned = plan(request, self.policy(), self.answers)
-        if listening.get("on_event"):
-            listening["on_event"](ScanStarted("nmap"))
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return Completed("0123456789abcdef", None, planned, self.outcome, 1, 0.5)
+DONE = parse_nmap_output(ONE_HOST)
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> App:
-    return build(Settings(cache_dir=tmp_path))
+def app() -> App:
+    return fake_app()[0]
 
 
-def tool_over(app: App, runner: StubRunner) -> NmapTool:
-    tool = NmapTool(replace(app, runner=runner))  # type: ignore[arg-type]
-    runner.policy = lambda: tool.policy
-    return tool
-
-
-def ran(app: App, outcome: Report | Exception | None = None, arguments: str = "") -> ToolOutput:
-    tool = tool_over(app, StubRunner(outcome))
+def ran(outcome: bytes | Exception = ONE_HOST, arguments: str = "") -> ToolOutput:
+    tool = NmapTool(fake_app(outcome)[0])
     return asyncio.run(tool.run(ToolInput(target="10.0.0.7", extra_args=arguments, correlation_id="c-1")))
 
 
-def test_a_scan_comes_back_as_text_and_as_a_report(app: App) -> None:
-    output = ran(app, arguments="-p 22,23")
+def test_a_scan_comes_back_as_text_and_as_a_report() -> None:
+    output = ran(arguments="-p 22,80")
     assert output.is_success() and (output.error, output.error_type, output.timed_out) == (None, None, False)
     assert output.report == DONE
-    assert "Nmap scan report for 10.0.0.7" in output.stdout
+    assert "Nmap scan report for web.lab.internal (10.0.0.7)" in output.stdout
     assert re.findall(r"(\d+)/(tcp|udp)\s+(\w+)\s+(.+)", output.stdout) == [
-        ("22", "tcp", "open", "ssh     OpenSSH"), ("23", "tcp", "closed", "unknown"),
-    ]  # fmt: skip
+        ("22", "tcp", "open", "ssh     OpenSSH 9.2p1 (protocol 2.0)"),
+        ("80", "tcp", "closed", "http"),
+    ]
     assert (output.correlation_id, output.returncode, output.stderr) == ("c-1", 0, "")
     assert output.execution_time is not None and output.execution_time >= 0
     metadata = output.ensure_metadata()
@@ -136,9 +103,9 @@ def test_a_scan_comes_back_as_text_and_as_a_report(app: App) -> None:
     ],
 )
 def test_a_failure_is_an_output_with_the_known_code_and_advice(
-    app: App, error: Exception, kind: str, code: int, advice: str
+    error: Exception, kind: str, code: int, advice: str
 ) -> None:
-    output = ran(app, error)
+    output = ran(error)
     assert not output.is_success()
     assert (output.error_type, output.returncode, output.timed_out) == (kind, code, kind == "timeout")
     assert output.error == str(error)
@@ -147,57 +114,53 @@ def test_a_failure_is_an_output_with_the_known_code_and_advice(
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT.*\+00:00", metadata["timestamp"])
 
 
-def test_what_was_found_before_a_failure_is_kept(app: App) -> None:
-    cut = replace(DONE, complete=False, incomplete_reason="timeout", stats=None)
-    output = ran(app, ToolTimeoutError("nmap did not end within 300 s", result=cut))
+def test_what_was_found_before_a_failure_is_kept() -> None:
+    cut = parse_nmap_output(CUT_SHORT)
+    output = ran(ToolTimeoutError("nmap did not end within 300 s", result=cut))
     assert output.report == cut and "22/tcp open" in output.stdout
     assert output.stderr == "Process timed out after 300s"
-    nothing = ran(app, ToolTimeoutError("slow", result=Report(complete=False)))
-    assert nothing.stdout == ""
+    assert ran(ToolTimeoutError("slow", result=Report(complete=False))).stdout == ""
 
 
-def test_the_open_circuit_says_when_to_come_back(app: App) -> None:
-    metadata = ran(app, CircuitBreakerOpenError("open", 6.0, "nmap")).ensure_metadata()
+def test_the_open_circuit_and_the_full_queue_say_when_to_come_back() -> None:
+    metadata = ran(CircuitBreakerOpenError("open", 6.0, "nmap")).ensure_metadata()
     assert (metadata["retry_after"], metadata["breaker_name"]) == (6.0, "nmap")
+    assert ran(QueueFullError(100, 5.0)).ensure_metadata()["retry_after"] == 5.0
 
 
-def test_a_refusal_carries_the_rule_the_token_and_an_example(app: App) -> None:
-    output = ran(app, arguments="-sV --script-args newtargets")
+def test_a_refusal_carries_the_rule_the_token_and_an_example() -> None:
+    output = ran(arguments="-sV --script-args newtargets")
     assert (output.error_type, output.returncode, output.stdout) == ("validation_error", 1, "")
     metadata = output.ensure_metadata()
     assert (metadata["rule"], metadata["token"], metadata["position"]) == ("option.refused", "--script-args", 1)
     assert metadata["example"] and metadata["example"] in metadata["recovery_suggestion"]
-    again = ran(app, arguments=metadata["example"])
+    again = ran(arguments=metadata["example"])
     assert again.is_success()
 
 
 def test_too_large_a_network_is_refused_with_the_limit_and_an_example(app: App) -> None:
-    tool = tool_over(app, StubRunner())
-    output = asyncio.run(tool.run(ToolInput(target="10.0.0.0/8")))
+    output = asyncio.run(NmapTool(app).run(ToolInput(target="10.0.0.0/8")))
     assert output.error_type == "validation_error" and output.error is not None
     assert "16,777,216" in output.error and "1,024" in output.error and "Example: 10.0.0.0/22" in output.error
 
 
-def test_cancellation_alone_is_raised(app: App) -> None:
-    class Hanging(StubRunner):
-        async def run(self, request: ScanRequest, **listening: Any) -> Completed[ScanPlan, Report]:
-            raise asyncio.CancelledError
-
+def test_cancellation_alone_is_raised() -> None:
+    tool = NmapTool(fake_app(asyncio.CancelledError())[0])
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(tool_over(app, Hanging()).run(ToolInput(target="10.0.0.7")))
+        asyncio.run(tool.run(ToolInput(target="10.0.0.7")))
 
 
-def test_a_long_text_is_cut_at_a_line_and_the_report_is_whole(app: App) -> None:
-    script = Script("big", "\n".join(f"line {number}" for number in range(200_000)))
-    output = ran(app, replace(DONE, hosts=(replace(WEB, scripts=(script,)),)))
+def test_a_long_text_is_cut_at_a_line_and_the_report_is_whole() -> None:
+    large = replace(DONE.hosts[0], scripts=(Script("big", "x\n" * 100_000),))
+    output = ran(report_to_xml(replace(DONE, hosts=(large,) * 8)).encode())
     assert output.truncated_stdout and len(output.stdout.encode()) <= MAX_STDOUT_BYTES
     assert output.stdout.endswith("\n") and output.report is not None
-    assert output.report.hosts[0].scripts[0] == script
+    assert output.report.hosts == (large,) * 8
 
 
-def test_time_limits_and_ids_reach_the_request(app: App) -> None:
-    runner = StubRunner()
-    tool = tool_over(app, runner)
+def test_time_limits_and_ids_reach_the_request() -> None:
+    app, runner = fake_app()
+    tool = NmapTool(app)
     asyncio.run(tool.run(ToolInput(target="10.0.0.7", timeout_sec=5), timeout_sec=7))
     asyncio.run(tool.run(ToolInput(target="10.0.0.7", timeout_sec=5)))
     asyncio.run(tool.run_with_template("10.0.0.7", ScanTemplate.QUICK, 9, "mine"))
@@ -206,33 +169,32 @@ def test_time_limits_and_ids_reach_the_request(app: App) -> None:
 
 
 def test_the_default_id_is_the_time_in_milliseconds(app: App) -> None:
-    tool = tool_over(app, StubRunner())
-    told = NmapTool(tool.app, wall_clock=lambda: 1700000000.1234)
+    told = NmapTool(app, wall_clock=lambda: 1700000000.1234)
     assert asyncio.run(told.run(ToolInput(target="10.0.0.7"))).correlation_id == "1700000000123"
 
 
 def test_events_are_handed_on(app: App) -> None:
     seen: list[object] = []
-    asyncio.run(tool_over(app, StubRunner()).run(ToolInput(target="10.0.0.7"), on_event=seen.append))
-    assert seen == [ScanStarted("nmap")]
+    asyncio.run(NmapTool(app).run(ToolInput(target="10.0.0.7"), on_event=seen.append))
+    assert [type(event) for event in seen] == [ScanStarted, PhaseBegan, PhaseEnded, HostFinished, ScanFinished]
 
 
 @pytest.mark.parametrize("template", [*ScanTemplate, "quick"], ids=repr)
-def test_every_template_runs_with_nothing_added(app: App, template: ScanTemplate | str) -> None:
-    runner = StubRunner()
-    output = asyncio.run(tool_over(app, runner).run_with_template("10.0.0.7", template))
+def test_every_template_runs_with_nothing_added(template: ScanTemplate | str) -> None:
+    app, runner = fake_app()
+    output = asyncio.run(NmapTool(app).run_with_template("10.0.0.7", template))
     assert output.is_success(), output.error
     assert (runner.requests[0].template, runner.requests[0].extra_args) == (str(template), "")
 
 
 @pytest.mark.parametrize("target", ["8.8.8.8", "-oN", "", "10.0.0.7 10.0.0.8"])
 def test_a_template_does_not_get_around_the_policy(app: App, target: str) -> None:
-    output = asyncio.run(tool_over(app, StubRunner()).run_with_template(target, "quick"))
+    output = asyncio.run(NmapTool(app).run_with_template(target, "quick"))
     assert output.error_type == "validation_error" and output.ensure_metadata()["field"] == "target"
 
 
 def test_an_unknown_template_is_refused_with_the_known_ones(app: App) -> None:
-    output = asyncio.run(tool_over(app, StubRunner()).run_with_template("10.0.0.7", "fast"))
+    output = asyncio.run(NmapTool(app).run_with_template("10.0.0.7", "fast"))
     assert output.error is not None and "quick, standard" in output.error
 
 
@@ -249,19 +211,19 @@ def test_an_unknown_template_is_refused_with_the_known_ones(app: App) -> None:
         ("-sV --script default", "-T4 --max-parallelism 10 -Pn --top-ports 1000 -sV --script default"),
     ],
 )
-def test_what_the_arguments_leave_open_is_filled_in(app: App, given: str, used: str) -> None:
-    runner = StubRunner()
-    tool = tool_over(app, runner)
+def test_what_the_arguments_leave_open_is_filled_in(given: str, used: str) -> None:
+    app, runner = fake_app()
+    tool = NmapTool(app)
     assert tool._optimize_nmap_args(given) == used
     output = asyncio.run(tool.run(ToolInput(target="10.0.0.7", extra_args=given)))
     assert output.is_success(), output.error
     assert runner.requests[0].extra_args == used
 
 
-def test_defaults_do_not_make_good_arguments_too_long(app: App) -> None:
-    runner = StubRunner()
+def test_defaults_do_not_make_good_arguments_too_long() -> None:
+    app, runner = fake_app()
     arguments = "-p " + ",".join(["65535"] * 90) + " " * 1480
-    output = asyncio.run(tool_over(app, runner).run(ToolInput(target="10.0.0.7", extra_args=arguments)))
+    output = asyncio.run(NmapTool(app).run(ToolInput(target="10.0.0.7", extra_args=arguments)))
     assert output.is_success() and len(runner.requests[0].extra_args) <= 2048
 
 
@@ -274,25 +236,24 @@ def test_protected_helpers_write_canonically_or_raise_value_error(app: App) -> N
         assert isinstance(caught.value.__cause__, PolicyViolation)
 
 
-SCRIPTS = ScriptDatabase('Entry { filename = "http-title.nse", categories = { "default", "safe", } }')
-
-
 @pytest.mark.parametrize("case", [case for case in CASES if case["expect"] == "accept"], ids=lambda case: case["id"])
 def test_the_defaults_break_no_request_that_is_accepted(app: App, case: dict[str, Any]) -> None:
     policy = app.tool.policy
-    lookup = partial(StubRunner(resolve=case.get("resolve")).answers)
+    names: dict[str, list[str]] = case.get("resolve", {})
     longer = with_defaults(case["args"], policy)
     database = None if "script" not in case["args"] else SCRIPTS
     try:
-        plan(ScanRequest(case["target"], case["args"]), policy, lookup, database)
+        plan(ScanRequest(case["target"], case["args"]), policy, lambda name: names.get(name, ()), database)
     except PolicyViolation:
         pytest.skip("needs the whole script database")
-    assert plan(ScanRequest(case["target"], longer), policy, lookup, database).address_count >= 1
+    assert (
+        plan(ScanRequest(case["target"], longer), policy, lambda name: names.get(name, ()), database).address_count >= 1
+    )
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case["expect"] == "reject"], ids=lambda case: case["id"])
-def test_every_recorded_attack_is_refused_by_the_known_face(app: App, case: dict[str, Any]) -> None:
-    tool = tool_over(app, StubRunner(resolve=case.get("resolve")))
+def test_every_recorded_attack_is_refused_by_the_known_face(case: dict[str, Any]) -> None:
+    tool = NmapTool(fake_app(names=case.get("resolve"))[0])
     try:
         given = ToolInput(target=case["target"], extra_args=case["args"])
     except ValidationError:
@@ -333,12 +294,29 @@ def test_a_thousand_changes_of_the_policy_leave_the_base_and_earlier_lists_alone
 
 
 def test_intrusive_options_follow_the_policy_at_once(app: App) -> None:
-    tool = tool_over(app, StubRunner())
+    tool = NmapTool(app)
     ask = ToolInput(target="10.0.0.7", extra_args="-A")
     assert asyncio.run(tool.run(ask)).ensure_metadata()["rule"] == "option.intrusive"
     tool.allow_intrusive = True
     assert asyncio.run(tool.run(ask)).is_success()
     tool.policy = replace(tool.policy, allow_intrusive=False)
+    assert asyncio.run(tool.run(ask)).error_type == "validation_error"
+
+
+def test_a_scan_that_runs_keeps_the_policy_it_began_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, runner = fake_app()
+    tool, policies = NmapTool(app), iter((False, True))
+    answer = runner.run
+
+    async def slow(request: ScanRequest, **listening: Any) -> Any:
+        done = await answer(request, **listening)
+        tool.allow_intrusive = next(policies)
+        return done
+
+    monkeypatch.setattr(runner, "run", slow)
+    ask = ToolInput(target="10.0.0.7", extra_args="-A")
+    tool.allow_intrusive = True
+    assert asyncio.run(tool.run(ask)).is_success(), "refused while it ran, which is too late for it"
     assert asyncio.run(tool.run(ask)).error_type == "validation_error"
 
 
@@ -349,6 +327,14 @@ def test_a_change_of_the_policy_forgets_verdicts_on_scripts(app: App) -> None:
     assert select_scripts("http-title", tool.policy, SCRIPTS) is first
     tool.allow_intrusive = True
     assert select_scripts("http-title", tool.policy, SCRIPTS) is not first
+
+
+def test_nothing_in_the_source_changes_the_list_of_flags_in_place() -> None:
+    folder = Path(module.__file__).parents[1]
+    change = re.compile(
+        r"(?:allowed_flags|ALLOWED_FLAGS)\s*(?:\.(?:append|extend|insert|remove|pop|clear)|\+=|\[.*\]\s*=[^=])"
+    )
+    assert not [path for path in folder.rglob("*.py") if change.search(path.read_text(encoding="utf-8"))]
 
 
 def test_patterns_are_compiled_once_on_the_class() -> None:
@@ -392,13 +378,12 @@ async def _trip(tool: NmapTool) -> None:
     await tool.app.breaker.force_open()
 
 
-def test_a_text_is_read_to_the_flat_result() -> None:
+def test_a_text_is_read_to_the_flat_result(app: App) -> None:
     text = (
         "Nmap scan report for web (10.0.0.7)\nHost is up.\nPORT STATE SERVICE VERSION\n"
         "22/tcp open ssh OpenSSH\nNmap done: 2 IP addresses (1 host up) scanned in 1.00 seconds\n"
     )
-    tool = NmapTool.parse_scan_result
-    result = tool(None, text)  # type: ignore[arg-type]
+    result = NmapTool(app).parse_scan_result(text)
     assert (result.raw_output, result.hosts_up, result.hosts_down) == (text, 1, 1)
     assert [(port["host"], port["port"], port["state"]) for port in result.ports_found] == [("10.0.0.7", 22, "open")]
     assert result.services == result.ports_found

@@ -9,7 +9,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ._alert_rules import DEFAULT_ALERT_RULES, AlertRule, AlertState, AlertStatus
+from ._alerts import AlertChange, AlertEngine
 from ._config import TelemetryConfig
+from ._correlation import Correlation, MetricHistory, correlate, correlation, correlation_table
 from ._environ import ConfigurationError
 from ._events import SeverityNumber, emit_event, log_event
 from ._exports import MetricExportFormat
@@ -33,8 +36,15 @@ if TYPE_CHECKING:
     from ._setup import Telemetry, configure
 
 __all__ = [  # noqa: RUF022 - in Python's own order, which a test checks
+    "AlertChange",
+    "AlertEngine",
+    "AlertRule",
+    "AlertState",
+    "AlertStatus",
     "Attribute",
     "ConfigurationError",
+    "Correlation",
+    "DEFAULT_ALERT_RULES",
     "DURATION_BOUNDARIES",
     "Event",
     "Exposition",
@@ -44,6 +54,7 @@ __all__ = [  # noqa: RUF022 - in Python's own order, which a test checks
     "Instrumentation",
     "METRIC_ERROR_TYPES",
     "MetricExportFormat",
+    "MetricHistory",
     "MetricSnapshot",
     "MetricsManager",
     "OtelLogHandler",
@@ -64,6 +75,9 @@ __all__ = [  # noqa: RUF022 - in Python's own order, which a test checks
     "ToolMetrics",
     "WindowStats",
     "configure",
+    "correlate",
+    "correlation",
+    "correlation_table",
     "emit_event",
     "error_type",
     "fail_span",

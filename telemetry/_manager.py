@@ -20,7 +20,8 @@ from ._tool_table import DEFAULT_MAX_TOOLS, ToolTable
 from ._windows import DEFAULT_SPANS, check_spans, merged_stats
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from ._system_metrics import SystemMetrics
     from ._tool_execution import ToolExecutionMetrics
@@ -214,6 +215,10 @@ class MetricsManager:
             chosen = tools.values() if tool_name is None else [tools[tool_name]] if tool_name in tools else []
             slots = {one: [slot for tool in chosen for slot in tool.windows.slots(one, now)] for one in spans}
         return tuple(merged_stats(one, slots[one]) for one in spans if span in {None, one})
+
+    def reading_tools(self) -> AbstractContextManager[Mapping[str, ToolExecutionMetrics]]:
+        """All tools for a block in which nothing changes; recording goes on meanwhile and is applied after it."""
+        return self._table.reading()
 
     # --- snapshots and exports
 

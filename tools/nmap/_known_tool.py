@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
-
-from tracefuse.resilience import CircuitBreakerState
 
 from .._app import build
 from .._known_output import Asked, completed_output, failed_output
 from .._policy import Policy, PolicyViolation
 from ._known_arguments import rewritten, with_defaults
+from ._known_info import configuration_state, tool_info
 from ._known_result import scan_result
 from ._options import OPTION_TABLE, Verdict
 from ._reading import parse_nmap_output
@@ -164,63 +162,11 @@ class NmapTool:
 
     def validate_configuration(self) -> dict[str, Any]:
         """Whether scans can work, with `issues` that prevent it and `warnings` that do not."""
-        path = self.app.settings.nmap.path
-        available = shutil.which(path) is not None
-        warnings: list[str] = []
-        if self.app.breaker.state is CircuitBreakerState.OPEN:
-            warnings.append("the circuit breaker is open after failures; scans are refused until it has recovered")
-        if self.default_timeout_sec < 60:
-            warnings.append(f"the default timeout of {self.default_timeout_sec:g} s is short for a scan")
-        if self.allow_intrusive:
-            warnings.append("intrusive options and scripts are allowed")
-        return {
-            "valid": available,
-            "issues": [] if available else [f"nmap was not found: {path!r} is no program on PATH; apt install nmap"],
-            "warnings": warnings,
-            "configuration": {
-                "intrusive_allowed": self.allow_intrusive,
-                "timeout": self.default_timeout_sec,
-                "concurrency": self.concurrency,
-                "command_available": available,
-            },
-        }
+        return configuration_state(self.app)
 
     def get_tool_info(self) -> dict[str, Any]:
-        """The tool and its limits as plain values, under the known keys."""
-        policy, settings = self.policy, self.app.settings
-        return {
-            "name": type(self).__name__,
-            "command": self.command_name,
-            "description": "Network scanner behind a policy, a circuit breaker and telemetry",
-            "performance": {
-                "concurrency": self.concurrency,
-                "default_timeout": self.default_timeout_sec,
-                "max_network_size": policy.max_addresses,
-                "max_port_ranges": policy.max_port_ranges,
-            },
-            "policy": {
-                "intrusive_allowed": policy.allow_intrusive,
-                "networks": [str(network) for network in policy.networks],
-                "domains": list(policy.domains),
-            },
-            "allowed_operations": {
-                "flags_count": len(self.allowed_flags),
-                "flags": self.allowed_flags,
-                "safe_script_categories": list(policy.script_categories),
-                "intrusive_categories": sorted(self.INTRUSIVE_SCRIPT_CATEGORIES) if policy.allow_intrusive else [],
-            },
-            "circuit_breaker": {
-                "enabled": True,
-                "failure_threshold": settings.breaker.failure_threshold,
-                "recovery_timeout": settings.breaker.recovery_timeout,
-                "state": self.app.breaker.state.name,
-            },
-            "metrics": {
-                "available": True,
-                "prometheus_metric": f'mcp_tool_execution_total{{tool="{self.app.tool.name}"}}',
-            },
-            "scan_templates": [template.value for template in ScanTemplate],
-        }
+        """The tool, its limits and its state as plain values, under the known keys."""
+        return tool_info(type(self).__name__, self.app, self.allowed_flags)
 
     def _get_allowed_flags(self) -> list[str]:
         return [*self.BASE_ALLOWED_FLAGS, *(("-A",) if self.allow_intrusive else ())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -29,3 +30,10 @@ def eventually(probe: Callable[[], T], what: str, *, deadline: float = 20.0, int
             last = answer
         time.sleep(interval)
     raise AssertionError(f"waited {deadline} s for {what}; last seen: {last!r}")
+
+
+async def until(holds: Callable[[], object], *, deadline: float = 20.0) -> None:
+    """Let other tasks of this event loop go on until `holds` is true; TimeoutError after `deadline` seconds."""
+    async with asyncio.timeout(deadline):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event to wait for
+            await asyncio.sleep(0)

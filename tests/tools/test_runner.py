@@ -4,143 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from tracefuse.resilience import CircuitBreaker, CircuitBreakerOpenError, Pipeline, RetryPolicy
-from tracefuse.telemetry.testing import InMemoryTelemetry, SpanNode
-from tracefuse.tools._errors import ToolError, ToolExecutionError, ToolTimeoutError
-from tracefuse.tools._policy import PolicyViolation, Rule
-from tracefuse.tools._process import Command, Exit
-from tracefuse.tools._runner import Runner
-from tracefuse.tools._tool import Caller, CallerKind, Installation
-from tracefuse.tools.testing import FakeProcess, FakeSpawn
-
-
-@dataclass(frozen=True)
-class Words:
-    """What the toy found."""
-
-    words: tuple[str, ...]
-    cut: str | None = None
-
-
-@dataclass
-class Collector:
-    """Splits the output into words."""
-
-    words: list[str] = field(default_factory=list)
-
-    def feed(self, data: bytes) -> list[str]:
-        fresh = data.decode().split()
-        self.words += fresh
-        return fresh
-
-    def overhear(self, data: bytes) -> list[str]:
-        return [f"({word})" for word in data.decode().split()]
-
-    def close(self, reason: str | None = None) -> Words:
-        return Words(tuple(self.words), reason)
-
-
-@dataclass
-class Counting:
-    """Tells how many words there were, over all attempts."""
-
-    seen: int = 0
-
-    def event(self, event: str) -> str | None:
-        self.seen += 1
-        return f"#{self.seen}" if self.seen % 10 == 0 else None
-
-
-class Toy:
-    """Says words; refuses the request "secret"."""
-
-    name = "toy"
-
-    def __init__(self, timeout: float = 0.05) -> None:
-        self.timeout = timeout
-
-    def plan(self, request: str) -> str:
-        if request == "secret":
-            raise PolicyViolation(Rule.TARGET_NETWORK, request, 0, "public", "ask for something else", problem="no")
-        return request
-
-    def describe(self, plan: str) -> dict[str, int]:
-        return {"toy.length": len(plan)}
-
-    def command(self, plan: str, program: Installation, workdir: str) -> Command:
-        return Command(argv=(program.path, plan), cwd=workdir, timeout=self.timeout, output_limit=100)
-
-    def collector(self) -> Collector:
-        return Collector()
-
-    def estimate(self, plan: str) -> Counting:
-        return Counting()
-
-    def supersedes(self, event: str, earlier: str) -> bool:
-        return event.startswith("#") and earlier.startswith("#")
-
-    def fuller(self, result: Words, earlier: Words) -> Words:
-        return max(result, earlier, key=lambda words: len(words.words))
-
-    def judge(self, ended: Exit, result: Words) -> ToolError | None:
-        failure = ToolExecutionError(f"toy ended with exit code {ended.code}", detail=ended.stderr, result=result)
-        return failure if ended.code else None
-
-
-@dataclass
-class Observer:
-    """Notes what it is told."""
-
-    seen: list[str] = field(default_factory=list)
-
-    def event(self, event: str) -> None:
-        self.seen.append(event)
-
-    def ended(self) -> None:
-        self.seen.append("ended")
-
-    def result(self, result: Words) -> dict[str, int]:
-        return {"toy.words": len(result.words)}
-
-
-class Bench:
-    """A runner over fake processes, with telemetry in memory."""
-
-    def __init__(self, memory: InMemoryTelemetry, workdirs: Path) -> None:
-        self.memory = memory
-        self.observer = Observer()
-        self.workdirs = workdirs
-        instrumentation = memory.telemetry.instrumentation
-        self.breaker = CircuitBreaker(
-            name="toy", failure_threshold=2, expected_exception=(ToolError,), instrumentation=instrumentation
-        )
-        self.retry: RetryPolicy | None = None
-
-    def runner(self, *outcomes: FakeProcess | OSError) -> Runner[str, str, str, Words]:
-        self.spawn = FakeSpawn(outcomes)
-        instrumentation = self.memory.telemetry.instrumentation
-        return Runner(
-            Toy(),
-            Pipeline("toy", retry=self.retry, breaker=self.breaker, instrumentation=instrumentation),
-            locate=self.locate,
-            observe=lambda: self.observer,
-            workdir=self.workdirs,
-            instrumentation=instrumentation,
-            spawn=self.spawn,
-            new_id=lambda: "id1",
-        )
-
-    async def locate(self) -> Installation:
-        return Installation("/bin/toy")
-
-    def tree(self) -> SpanNode:
-        (root,) = self.memory.tree()
-        return root
+from support.polling import until
+from support.toy import Bench, Words
+from tracefuse.resilience import CircuitBreakerOpenError, RetryPolicy
+from tracefuse.telemetry.testing import InMemoryTelemetry
+from tracefuse.tools import QueueFullError, QueueLimits, ToolExecutionError, ToolResourceError, ToolTimeoutError
+from tracefuse.tools._places import Places
+from tracefuse.tools._policy import PolicyViolation
+from tracefuse.tools._process import Chunk, Stream
+from tracefuse.tools._tool import Caller, CallerKind
+from tracefuse.tools.testing import FakeProcess
 
 
 @pytest.fixture
@@ -279,3 +156,92 @@ async def test_a_folder_that_cannot_be_made_is_said_with_the_setting(bench: Benc
     with pytest.raises(ToolExecutionError) as caught:
         await bench.runner(FakeProcess()).run("hello")
     assert "TRACEFUSE_CACHE_DIR" in caught.value.hint
+
+
+async def test_what_is_overheard_and_how_far_it_is_are_told_too(bench: Bench) -> None:
+    events: list[str] = []
+    chunks = [Chunk(Stream.TEXT, b"x y"), Chunk(Stream.REPORT, b"1 2 3 4 5 6 7 8 9")]
+    done = await bench.runner(FakeProcess(chunks)).run("hello", on_event=events.append)
+    assert events == ["(x)", "(y)", "1", "2", "3", "4", "5", "6", "7", "8", "#10", "9"]
+    assert len(done.result.words) == 9
+
+
+async def test_too_much_output_is_a_failure_that_keeps_what_was_read(bench: Bench) -> None:
+    process = FakeProcess([b"a ", b"b " * 60])
+    with pytest.raises(ToolResourceError, match="wrote more than 100 bytes") as caught:
+        await bench.runner(process).run("hello")
+    assert process.stopped
+    assert caught.value.result == Words(("a",), "output limit")
+    assert bench.memory.metric("mcp.tool.errors", tool="toy", error_type="resource_exhausted") == 1
+
+
+async def test_a_signal_that_ended_the_tool_is_named(bench: Bench) -> None:
+    with pytest.raises(ToolExecutionError) as caught:
+        await bench.runner(FakeProcess([b"a"], exit_code=-9)).run("hello")
+    assert caught.value.result == Words(("a",), "SIGKILL")
+
+
+async def test_of_several_failures_the_fullest_result_is_kept(bench: Bench) -> None:
+    bench.retry = RetryPolicy(attempts=2, wait=0.0, jitter=0.0)
+    with pytest.raises(ToolExecutionError) as caught:
+        await bench.runner(FakeProcess([b"a b c"], exit_code=1), FakeProcess([b"x"], exit_code=1)).run("hello")
+    assert caught.value.result == Words(("a", "b", "c"))
+
+
+async def test_who_waits_is_seen_in_the_trace_the_log_and_the_metrics(bench: Bench) -> None:
+    bench.places = Places(QueueLimits(per_tool=1))
+    bench.timeout = 60.0
+    first, second = FakeProcess([b"a"], exit_code=None), FakeProcess([b"b"])
+    runner = bench.runner(first, second)
+    running = asyncio.create_task(runner.run("one"))
+    await first.hanging.wait()
+    waiting = asyncio.create_task(runner.run("two"))
+    await until(lambda: bench.places.waiting)
+    assert bench.memory.metric("tracefuse.queue.length", tool="toy", reason="tool limit") == 1
+    assert bench.memory.metric("mcp.tool.active", tool="toy") == 1
+    running.cancel()
+    assert (await waiting).result == Words(("b",))
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert bench.memory.metric("tracefuse.queue.length", tool="toy", reason="tool limit") == 0
+    assert bench.memory.metric("tracefuse.queue.wait", tool="toy", reason="tool limit") == 1
+    (span,) = [node for node in bench.memory.tree() if "tracefuse.queue.wait" in node.attributes]
+    assert span.attributes["tracefuse.queue.reason"] == "tool limit"
+    (event,) = span.events
+    assert (event.name, dict(event.attributes or {})) == ("scan.queued", {"reason": "tool limit", "position": 1})
+
+
+async def test_who_gives_up_waiting_is_out_of_the_queue(bench: Bench) -> None:
+    bench.places = Places(QueueLimits(per_tool=1))
+    bench.timeout = 60.0
+    first = FakeProcess(exit_code=None)
+    runner = bench.runner(first)
+    running = asyncio.create_task(runner.run("one"))
+    await first.hanging.wait()
+    waiting = asyncio.create_task(runner.run("two"))
+    await until(lambda: bench.places.waiting)
+    for task in (waiting, running):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (bench.places.waiting, bench.places.running) == (0, 0)
+    assert bench.memory.metric("tracefuse.queue.length", tool="toy", reason="tool limit") == 0
+
+
+async def test_a_full_queue_is_a_failure_that_says_when_to_try_again(bench: Bench) -> None:
+    bench.places = Places(QueueLimits(per_tool=1, length=0))
+    bench.timeout = 60.0
+    first = FakeProcess(exit_code=None)
+    runner = bench.runner(first)
+    running = asyncio.create_task(runner.run("one"))
+    await first.hanging.wait()
+    with pytest.raises(QueueFullError) as caught:
+        await runner.run("two")
+    assert caught.value.retry_after > 0
+    assert bench.breaker.stats.total_calls == 1
+    assert len(bench.spawn.commands) == 1
+    assert bench.memory.metric("mcp.tool.errors", tool="toy", error_type="resource_exhausted") == 1
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert bench.memory.metric("mcp.tool.active", tool="toy") == 0

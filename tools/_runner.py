@@ -183,7 +183,7 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
             yield
         except QueueFullError as error:
             self._executions.start(self._tool.name)
-            self._executions.finish(self._tool.name, "failure", error.error_type, seconds=0.0)
+            self._executions.finish(self._tool.name, "failure", error_type(error), seconds=0.0)
             raise
 
     @contextmanager

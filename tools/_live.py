@@ -33,8 +33,9 @@ class LiveView:
             TimeElapsedColumn(),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
         )
+        # Not `disable=`: with rich before 14 a disabled bar still ends its line.
+        self._shown = console.is_terminal
         self._title = title
         self._hosts = 0
         self._ports = 0
@@ -42,7 +43,8 @@ class LiveView:
         self._task = self._progress.add_task(self._line(), total=None)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if self._shown:
+            self._progress.start()
         return self
 
     def __exit__(
@@ -52,7 +54,8 @@ class LiveView:
 
     def stop(self) -> None:
         """Take the bar away, so that something else can be printed."""
-        self._progress.stop()
+        if self._shown:
+            self._progress.stop()
 
     def event(self, event: LiveEvent | Queued) -> None:
         """Show what `event` changes."""

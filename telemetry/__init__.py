@@ -18,9 +18,14 @@ from ._events import SeverityNumber, emit_event, log_event
 from ._exports import MetricExportFormat
 from ._instrumentation import Instrumentation, package_version
 from ._instruments import ScanInstruments, ToolInstruments
+from ._log_context import current_log_context, in_context, log_context
+from ._log_format import ConsoleFormatter, JsonFormatter
+from ._log_rate import RateLimitFilter
 from ._logging import OtelLogHandler
+from ._logging_setup import LoggingSetup, configure_logging
 from ._manager import MetricsManager
 from ._names import DURATION_BOUNDARIES, INSTRUMENTS, SCOPE, Attribute, Event, Instrument, InstrumentKind, Span
+from ._redaction import redact
 from ._sanitize import METRIC_ERROR_TYPES, TOOL_ERROR_TYPES, sanitize_metric_value
 from ._shutdown import ShutdownReport
 from ._snapshots import MetricSnapshot
@@ -43,6 +48,7 @@ __all__ = [  # noqa: RUF022 - in Python's own order, which a test checks
     "AlertStatus",
     "Attribute",
     "ConfigurationError",
+    "ConsoleFormatter",
     "Correlation",
     "DEFAULT_ALERT_RULES",
     "DURATION_BOUNDARIES",
@@ -52,6 +58,8 @@ __all__ = [  # noqa: RUF022 - in Python's own order, which a test checks
     "Instrument",
     "InstrumentKind",
     "Instrumentation",
+    "JsonFormatter",
+    "LoggingSetup",
     "METRIC_ERROR_TYPES",
     "MetricExportFormat",
     "MetricHistory",
@@ -61,6 +69,7 @@ __all__ = [  # noqa: RUF022 - in Python's own order, which a test checks
     "PrometheusMetrics",
     "PrometheusReader",
     "PrometheusRegistry",
+    "RateLimitFilter",
     "SCOPE",
     "ScanInstruments",
     "SeverityNumber",
@@ -75,15 +84,20 @@ __all__ = [  # noqa: RUF022 - in Python's own order, which a test checks
     "ToolMetrics",
     "WindowStats",
     "configure",
+    "configure_logging",
     "correlate",
     "correlation",
     "correlation_table",
+    "current_log_context",
     "emit_event",
     "error_type",
     "fail_span",
+    "in_context",
+    "log_context",
     "log_event",
     "operation_span",
     "package_version",
+    "redact",
     "sanitize_metric_value",
 ]
 

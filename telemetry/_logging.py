@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 from opentelemetry import context as context_api
 from opentelemetry._logs import LogRecord, SeverityNumber
 
+from ._log_context import context_fields
+from ._redaction import redactor
+
 if TYPE_CHECKING:
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.util.types import AnyValue
@@ -40,6 +43,9 @@ def severity(level: int) -> SeverityNumber:
 class OtelLogHandler(logging.Handler):
     """A `logging.Handler` that emits every record through an OpenTelemetry LoggerProvider.
 
+    A record carries the fields of `log_context`, and secrets are taken out of all texts, as in the lines
+    of `configure_logging`; with `redact_targets` also IP addresses.
+
     What OpenTelemetry itself logs is left out: a failing export would otherwise make the records that
     it then fails to export.
 
@@ -48,9 +54,10 @@ class OtelLogHandler(logging.Handler):
     0
     """
 
-    def __init__(self, provider: LoggerProvider, level: int = logging.NOTSET) -> None:
+    def __init__(self, provider: LoggerProvider, level: int = logging.NOTSET, *, redact_targets: bool = False) -> None:
         super().__init__(level)
         self._provider = provider
+        self._redact = redactor(targets=redact_targets)
         self.addFilter(lambda record: not record.name.startswith("opentelemetry"))
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -63,8 +70,8 @@ class OtelLogHandler(logging.Handler):
                     context=context_api.get_current(),
                     severity_number=severity(record.levelno),
                     severity_text=_TEXTS.get(record.levelname, record.levelname),
-                    body=record.getMessage(),
-                    attributes=_attributes(record),
+                    body=self._redact("body", record.getMessage()),
+                    attributes={key: self._redact(key, value) for key, value in _attributes(record).items()},
                 )
             )
         except Exception:  # noqa: BLE001 - whatever goes wrong, `logging` has one place for it
@@ -73,6 +80,7 @@ class OtelLogHandler(logging.Handler):
 
 def _attributes(record: logging.LogRecord) -> dict[str, AnyValue]:
     attributes: dict[str, AnyValue] = {
+        **context_fields(record),
         "code.file.path": record.pathname,
         "code.function.name": record.funcName or "",
         "code.line.number": record.lineno,

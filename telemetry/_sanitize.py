@@ -20,6 +20,7 @@ __all__ = [  # noqa: RUF022 - in Python's own order
     "bounded_error_type",
     "clean_name",
     "default_repairs",
+    "escape_text",
     "is_success",
     "repair",
     "sanitize_metric_value",
@@ -149,7 +150,7 @@ def clean_name(name: object) -> str | None:
     cut = name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
     if cut.isprintable():
         return cut or "unnamed"
-    return _escaped(cut)[:_MAX_NAME]
+    return escape_text(cut)[:_MAX_NAME]
 
 
 def is_success(value: object) -> bool:
@@ -187,8 +188,9 @@ def text_of(value: object, limit: int = 128) -> str:
         text = str(value)[:limit]
     except Exception:  # noqa: BLE001 - a value's own __str__ may raise anything
         return f"<{type(value).__qualname__}>"
-    return text if text.isprintable() else _escaped(text)[:limit]
+    return text if text.isprintable() else escape_text(text)[:limit]
 
 
-def _escaped(text: str) -> str:
+def escape_text(text: str) -> str:
+    """`text` with control characters and lone surrogates as escapes, so that it stays on its line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

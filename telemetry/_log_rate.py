@@ -1,0 +1,69 @@
+"""A logging filter against floods: so many lines of one kind in so much time, and then how many were left out."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["RateLimitFilter"]
+
+
+class RateLimitFilter(logging.Filter):
+    """Lets `burst` lines of one kind pass in `interval` seconds. Thread-safe; remembers 1,000 kinds.
+
+    A kind is a logger, a level and a message before its arguments are filled in: a thousand failures
+    with a thousand targets are one kind. The first line after a silence says how many were left out, in
+    the field `suppressed`. Errors (`exempt` and above) always pass.
+
+    >>> limit = RateLimitFilter(burst=2, interval=60.0, clock=lambda: 0.0)
+    >>> record = logging.makeLogRecord({"msg": "call rejected", "levelno": logging.WARNING})
+    >>> [limit.filter(record) for _ in range(4)]
+    [True, True, False, False]
+    """
+
+    def __init__(
+        self,
+        *,
+        burst: int = 10,
+        interval: float = 60.0,
+        exempt: int = logging.ERROR,
+        clock: Callable[[], float] = time.monotonic,
+        capacity: int = 1000,
+    ) -> None:
+        super().__init__()
+        if burst < 1 or interval <= 0 or capacity < 1:
+            raise ValueError(
+                f"burst {burst!r}, interval {interval!r}, capacity {capacity!r}; expected 1 or more, seconds above 0,"
+                " and 1 or more, for example burst=10, interval=60.0"
+            )
+        self._burst = burst
+        self._interval = interval
+        self._exempt = exempt
+        self._clock = clock
+        self._capacity = capacity
+        self._lock = threading.RLock()
+        self._kinds: OrderedDict[tuple[str, int, str], list[float]] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line may pass."""
+        if record.levelno >= self._exempt:
+            return True
+        kind = (record.name, record.levelno, str(record.msg)[:200])
+        with self._lock:
+            now = self._clock()
+            began, passed, suppressed = self._kinds.pop(kind, (now, 0, 0))
+            if now - began >= self._interval:
+                if suppressed:
+                    record.suppressed = int(suppressed)
+                began, passed, suppressed = now, 0, 0
+            passes = passed < self._burst
+            self._kinds[kind] = [began, passed + passes, suppressed + (not passes)]
+            if len(self._kinds) > self._capacity:
+                self._kinds.popitem(last=False)
+        return passes

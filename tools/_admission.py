@@ -93,7 +93,7 @@ class _Wait:
 
     def begin(self, queued: Queued) -> None:
         self._queued, self._began = queued, self._clock()
-        self._scans.queued(self._tool, queued.reason)
+        self._scans.queued(self._tool, queued.reason.value)
 
     def end(self, span: trace.Span) -> None:
         if self._queued is None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationInfo, f
 from ._policy import Policy, PolicyViolation, Rule
 from ._settings import load_settings
 from .nmap import Report, report_to_xml
-from .nmap._reach import outside
+from .nmap._reach import example_target, outside
 from .nmap._scope import plan_scope
 from .nmap._targets import HostName, parse_target, target_violation
 
@@ -89,8 +89,8 @@ def _check_target(text: str, policy: Policy) -> None:
     target = parse_target(text, 0, policy)
     if isinstance(target, HostName):
         # The answer is checked when the name is resolved, which is when the scan is planned.
-        stand_in = target_violation(policy, Rule.TARGET_NAME, text, 0, "").example
-        plan_scope((text,), (), policy, lambda name: ("127.0.0.1" if name.lower() == "localhost" else stand_in,))
+        stand_in = "127.0.0.1" if text.lower() == "localhost" else example_target(policy.networks)
+        plan_scope((text,), (), policy, lambda _name: (stand_in,))
     elif problem := outside(target, policy.networks):
         raise target_violation(policy, Rule.TARGET_NETWORK, text, 0, problem, "give addresses inside them")
 

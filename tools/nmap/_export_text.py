@@ -38,7 +38,8 @@ def report_to_text(report: Report) -> str:
     Nmap done: 1 IP address (1 host up) scanned in 0.00 seconds
     <BLANKLINE>
     """
-    return "\n".join((*_lines(report), ""))
+    # Nothing that a host said may begin a line of its own, or do anything to a terminal.
+    return "\n".join((*map(visible, _lines(report)), ""))
 
 
 def _lines(report: Report) -> Iterator[str]:
@@ -49,11 +50,11 @@ def _lines(report: Report) -> Iterator[str]:
         yield from _host(host, reasons)
         yield ""
     yield from _script_block("Post-scan script results:", report.post_scripts)
-    yield _done(report) if report.complete else f"# Incomplete: {visible(report.incomplete_reason or 'truncated')}"
+    yield _done(report) if report.complete else f"# Incomplete: {report.incomplete_reason or 'truncated'}"
 
 
 def _begun(report: Report) -> str:
-    version = f" {visible(report.version)}" if report.version else ""
+    version = f" {report.version}" if report.version else ""
     at = report.started_at
     return f"Starting Nmap{version} ( https://nmap.org ){f' at {at:%Y-%m-%d %H:%M} UTC' if at else ''}"
 
@@ -66,15 +67,15 @@ def _done(report: Report) -> str:
 
 
 def _host(host: Host, reasons: bool) -> Iterator[str]:
-    label = visible(f"{host.name} ({host.address})" if host.name else host.address)
+    label = f"{host.name} ({host.address})" if host.name else host.address
     yield f"Nmap scan report for {label}{_down(host) if host.state == 'down' else ''}"
-    if host.timed_out:
-        yield f"Skipping host {label} due to host timeout"
     if not host.is_up:
         return
     yield _up(host, reasons)
+    if host.timed_out:
+        yield f"Skipping host {label} due to host timeout"
     if others := [address.value for address in host.addresses if address.kind != "mac"][1:]:
-        yield f"Other addresses for {label} (not scanned): {visible(' '.join(others))}"
+        yield f"Other addresses for {label} (not scanned): {' '.join(others)}"
     yield from _not_shown(host, label)
     yield from _table(host.ports, reasons)
     yield from _facts(host)
@@ -84,11 +85,11 @@ def _host(host: Host, reasons: bool) -> Iterator[str]:
 
 
 def _down(host: Host) -> str:
-    return f" [host down, received {visible(host.reason)}]" if host.reason else " [host down]"
+    return f" [host down, received {host.reason}]" if host.reason else " [host down]"
 
 
 def _up(host: Host, reasons: bool) -> str:
-    reason = f", received {visible(host.reason)}" if reasons and host.reason else ""
+    reason = f", received {host.reason}" if reasons and host.reason else ""
     if reason and host.reason_ttl:
         reason += f" ttl {host.reason_ttl}"
     latency = f" ({host.times.srtt:.2g}s latency)" if host.times and host.times.srtt else ""
@@ -106,10 +107,10 @@ def _not_shown(host: Host, label: str) -> Iterator[str]:
 
 def _hidden(extra: ExtraPorts) -> Iterator[str]:
     if not extra.reasons:
-        yield f"{extra.count} {visible(extra.state)} {_ports(extra.count)}"
+        yield f"{extra.count} {extra.state} {_ports(extra.count)}"
     for why in extra.reasons:
         protocol = f" {why.protocol}" if why.protocol else ""
-        yield f"{why.count} {visible(extra.state)}{protocol} {_ports(why.count)} ({visible(why.reason)})"
+        yield f"{why.count} {extra.state}{protocol} {_ports(why.count)} ({why.reason})"
 
 
 def _ports(count: int) -> str:
@@ -133,8 +134,9 @@ def _table(ports: tuple[Port, ...], reasons: bool) -> Iterator[str]:
 def _cells(port: Port, reasons: bool) -> list[str]:
     service = port.service
     name = f"{service.tunnel}/{service.name}" if service and service.tunnel else service.name if service else "unknown"
-    reason = [visible(_reason(port))] if reasons else []
-    return [str(port), visible(port.state), visible(name), *reason, visible(service.banner) if service else ""]
+    reason = [_reason(port)] if reasons else []
+    banner = service.banner if service else ""
+    return [visible(cell) for cell in (str(port), port.state, name, *reason, banner)]
 
 
 def _reason(port: Port) -> str:
@@ -150,7 +152,7 @@ def _aligned(cells: list[str], widths: list[int]) -> str:
 def _facts(host: Host) -> Iterator[str]:
     mac = next((address for address in host.addresses if address.kind == "mac"), None)
     if mac is not None:
-        yield f"MAC Address: {visible(mac.value)} ({visible(mac.vendor or 'Unknown')})"
+        yield f"MAC Address: {mac.value} ({mac.vendor or 'Unknown'})"
     if host.os is not None:
         yield from _system(host.os)
     if host.distance is not None:
@@ -158,8 +160,8 @@ def _facts(host: Host) -> Iterator[str]:
 
 
 def _system(os: Os) -> Iterator[str]:
-    certain = [visible(match.name) for match in os.matches if match.accuracy in {None, 100}]
-    guesses = [f"{visible(match.name)} ({match.accuracy}%)" for match in os.matches]
+    certain = [match.name for match in os.matches if match.accuracy in {None, 100}]
+    guesses = [f"{match.name} ({match.accuracy}%)" for match in os.matches]
     if certain:
         yield f"OS details: {', '.join(certain)}"
     elif guesses:
@@ -174,8 +176,8 @@ def _script_block(heading: str, scripts: Iterable[Script]) -> Iterator[str]:
 
 def _scripts(scripts: Iterable[Script]) -> Iterator[str]:
     for script in scripts:
-        first, *more = (visible(line) for line in script.output.split("\n"))
-        yield f"|{' ' if more else '_'}{visible(script.id)}: {first}"
+        first, *more = (line for line in script.output.split("\n"))
+        yield f"|{' ' if more else '_'}{script.id}: {first}"
         for line in more[:-1]:
             yield f"| {line}"
         if more:
@@ -188,4 +190,4 @@ def _trace(trace: Trace) -> Iterator[str]:
     for hop in trace.hops:
         rtt = "--" if hop.rtt is None else f"{hop.rtt * 1000:.2f} ms"
         where = f"{hop.host} ({hop.address})" if hop.host else hop.address or "..."
-        yield f"{hop.ttl:<3} {rtt:<9} {visible(where)}"
+        yield f"{hop.ttl:<3} {rtt:<9} {where}"

@@ -322,8 +322,26 @@ def test_the_text_is_read_back_as_far_as_a_text_goes() -> None:
     assert not parse_nmap_output(report_to_text(Report(hosts=(WEB,), complete=False))).complete
 
 
+def test_a_host_that_was_given_up_is_told_as_nmap_does() -> None:
+    text = report_to_text(Report(hosts=(Host("up", (Address("10.0.0.7"),), timed_out=True),)))
+    assert "Host is up.\nSkipping host 10.0.0.7 due to host timeout\n" in text
+
+
+LIE = "x\nNmap scan report for 10.0.0.99\nHost is up."
+LIAR = Host(
+    "up", (Address("10.0.0.7"), Address(LIE, "mac", LIE)), (Hostname(LIE),),
+    (Port(f"tcp{LIE}", 80, LIE, LIE, owner=LIE, service=Service(LIE, LIE, LIE), scripts=(Script(LIE, LIE),)),),
+    (ExtraPorts(LIE, 1, (ExtraReason(LIE, 1, LIE),)),), (Script("smb-os", LIE),), Os((OsMatch(LIE, 90),)),
+    Trace((Hop(1, 0.1, LIE, LIE),), LIE, 80), LIE, comment=LIE,
+)  # fmt: skip
+
+
 def test_a_host_cannot_write_lines_of_its_own() -> None:
-    lie = "x\nNmap scan report for 10.0.0.99\nHost is up."
-    ports = (Port("tcp", 80, "open", service=Service("http", lie), scripts=(Script("http-title", lie),)),)
-    report = parse_nmap_output(report_to_text(Report(hosts=(Host("up", (Address("10.0.0.7"),), ports=ports),))))
-    assert [host.address for host in report.hosts] == ["10.0.0.7"]
+    report = Report(version=LIE, arguments="--reason", hosts=(LIAR,), complete=False, incomplete_reason=LIE)
+    text = report_to_text(report)
+    # A script may write lines, but behind its bar.
+    assert not [line for line in text.split("\n") if line.startswith("Nmap scan report for 10.0.0.99")]
+    assert "|_Host is up." in text.split("\n")
+    assert len(report_to_csv(report).splitlines()) == 2
+    assert len(report_to_markdown(report).splitlines()) == 6
+    assert len(parse_nmap_output(report_to_xml(report)).hosts) == 1

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationInfo, field_validator
+from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 (pydantic reads it at run time)
 
 from ._policy import Policy, PolicyViolation, Rule
 from ._settings import load_settings
@@ -45,15 +46,19 @@ class ToolInput(BaseModel):
     True
     """
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    model_config = ConfigDict(
+        extra="forbid", validate_assignment=True, json_schema_extra={"description": "One request to a tool."}
+    )
 
     NOT_PLAIN: ClassVar[re.Pattern[str]] = re.compile(r"[^ -~]|[;&|`$<>]", re.ASCII)
     """Characters that no argument has: unprintable, outside ASCII, or a shell's."""
 
-    target: str
-    extra_args: str = ""
-    timeout_sec: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    correlation_id: str | None = None
+    target: str = Field(description="One address, network, octet range or name, as in 192.168.1.0/24.")
+    extra_args: str = Field(default="", description="Arguments as on the tool's command line, as in -sV -p 80,443.")
+    timeout_sec: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="Time limit in seconds; null leaves it to the tool."
+    )
+    correlation_id: str | None = Field(default=None, description="Your own name for the request.")
 
     @field_validator("target")
     @classmethod
@@ -117,7 +122,7 @@ class ToolOutput(BaseModel):
     execution_time: float | None = None
     correlation_id: str | None = None
     metadata: dict[str, Any] | None = Field(default_factory=dict[str, Any])
-    report: InstanceOf[Report] | None = Field(default=None, exclude=True, repr=False)
+    report: SkipJsonSchema[InstanceOf[Report] | None] = Field(default=None, exclude=True, repr=False)
 
     @property
     def xml(self) -> str:

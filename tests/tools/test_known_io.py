@@ -94,6 +94,14 @@ def test_an_output_has_the_known_fields_and_is_json() -> None:
     assert output.report == Report()
 
 
+def test_both_have_a_json_schema_with_the_known_fields() -> None:
+    asked, answered = ToolInput.model_json_schema(), ToolOutput.model_json_schema()
+    assert set(asked["properties"]) == {"target", "extra_args", "timeout_sec", "correlation_id"}
+    assert asked["required"] == ["target"] and asked["description"] == "One request to a tool."
+    assert all(field["description"] for field in asked["properties"].values())
+    assert set(answered["properties"]) == KNOWN_FIELDS
+
+
 def test_the_report_of_an_output_is_there_as_xml_too() -> None:
     report = Report(hosts=(Host("up", (Address("10.0.0.7"),)),))
     assert parse_nmap_output(ToolOutput(returncode=0, report=report).xml).hosts[0].address == "10.0.0.7"

@@ -22,7 +22,7 @@ _EXPORTER = _SDK | {"server_address", "server_port"}
 _PROCESSED, _EXPORTED = _SDK | {"error_type"}, _EXPORTER | {"error_type"}
 _TRANSPORT = {"receiver", "transport"}
 _QUEUE = {"exporter", "data_type"}
-_SENT = {"exporter", "server_address", "server_port"}
+_SENT = {"exporter", "server_address", "server_port", "url_path"}
 
 FOREIGN: Final[Mapping[str, set[str]]] = {
     "otel_sdk_processor_span_processed_total": _PROCESSED,
@@ -34,7 +34,7 @@ FOREIGN: Final[Mapping[str, set[str]]] = {
     "otel_sdk_exporter_span_exported_total": _EXPORTED,
     "otel_sdk_exporter_log_exported_total": _EXPORTED,
     "otel_sdk_exporter_metric_data_point_exported_total": _EXPORTED,
-    "otel_sdk_exporter_operation_duration_seconds_bucket": _EXPORTED | {"le"},
+    "otel_sdk_exporter_operation_duration_seconds_bucket": _EXPORTED | {"rpc_response_status_code", "le"},
     "otelcol_process_uptime": set(),
     "otelcol_process_cpu_seconds": set(),
     "otelcol_process_memory_rss": set(),

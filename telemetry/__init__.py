@@ -16,6 +16,9 @@ from ._correlation import Correlation, MetricHistory, correlate, correlation, co
 from ._environ import ConfigurationError
 from ._events import SeverityNumber, emit_event, log_event
 from ._exports import MetricExportFormat
+from ._health import HealthCheckPriority, HealthCheckResult, HealthStatus, SystemHealth
+from ._health_checks import breaker_check, executable_check, exporter_check, writable_check
+from ._health_monitor import HealthMonitor
 from ._instrumentation import Instrumentation, package_version
 from ._instruments import ScanInstruments, ToolInstruments
 from ._log_context import current_log_context, in_context, log_context
@@ -54,6 +57,10 @@ __all__ = [  # noqa: RUF022 - in Python's own order, which a test checks
     "DURATION_BOUNDARIES",
     "Event",
     "Exposition",
+    "HealthCheckPriority",
+    "HealthCheckResult",
+    "HealthMonitor",
+    "HealthStatus",
     "INSTRUMENTS",
     "Instrument",
     "InstrumentKind",
@@ -75,6 +82,7 @@ __all__ = [  # noqa: RUF022 - in Python's own order, which a test checks
     "SeverityNumber",
     "ShutdownReport",
     "Span",
+    "SystemHealth",
     "SystemMetrics",
     "TOOL_ERROR_TYPES",
     "Telemetry",
@@ -83,6 +91,7 @@ __all__ = [  # noqa: RUF022 - in Python's own order, which a test checks
     "ToolInstruments",
     "ToolMetrics",
     "WindowStats",
+    "breaker_check",
     "configure",
     "configure_logging",
     "correlate",
@@ -91,6 +100,8 @@ __all__ = [  # noqa: RUF022 - in Python's own order, which a test checks
     "current_log_context",
     "emit_event",
     "error_type",
+    "executable_check",
+    "exporter_check",
     "fail_span",
     "in_context",
     "log_context",
@@ -99,6 +110,7 @@ __all__ = [  # noqa: RUF022 - in Python's own order, which a test checks
     "package_version",
     "redact",
     "sanitize_metric_value",
+    "writable_check",
 ]
 
 _LAZY = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -111,6 +112,8 @@ class Delivery:
         self.address = address
         self.reason: str | None = None
         """Why the last export failed; None when it worked or there was none."""
+        self.last_success: float | None = None
+        """When an export was confirmed last, on the monotonic clock; None when none was."""
         self._lock = threading.Lock()
         self._accepted = 0
         self._delivered = 0
@@ -182,6 +185,7 @@ class Delivery:
             was, self.reason = self.reason, reason
             if reason is None:
                 self._delivered += count
+                self.last_success = time.monotonic()
                 self._overflowing = False
             elif self._closing:
                 self._gave_up = True

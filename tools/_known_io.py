@@ -64,7 +64,7 @@ class ToolInput(BaseModel):
     @classmethod
     def _allowed_target(cls, target: str, info: ValidationInfo) -> str:
         try:
-            _check_target(target, _policy(info))
+            _check_target(target, _given_policy(info) or _environment_policy())
         except PolicyViolation as violation:
             raise ValueError(str(violation)) from violation
         return target
@@ -72,7 +72,7 @@ class ToolInput(BaseModel):
     @field_validator("extra_args")
     @classmethod
     def _plain_arguments(cls, arguments: str, info: ValidationInfo) -> str:
-        longest = _policy(info).max_argument_length
+        longest = (_given_policy(info) or Policy()).max_argument_length
         if len(arguments) > longest:
             raise ValueError(f"{len(arguments):,} characters, and extra_args may have {longest:,}, as in '-sV -p 80'")
         found = cls.NOT_PLAIN.search(arguments)
@@ -81,11 +81,13 @@ class ToolInput(BaseModel):
         return arguments
 
 
-def _policy(info: ValidationInfo) -> Policy:
+def _given_policy(info: ValidationInfo) -> Policy | None:
     context: dict[str, Any] = info.context or {}
     given: object = context.get("policy")
-    if isinstance(given, Policy):
-        return given
+    return given if isinstance(given, Policy) else None
+
+
+def _environment_policy() -> Policy:
     chosen = load_settings().policy
     return Policy(networks=chosen.networks, domains=chosen.domains)
 

@@ -93,7 +93,10 @@ class Child(Protocol):
         ...
 
     async def read(self) -> Chunk | None:
-        """The next piece of output in the order in which it came; None when there will be no more."""
+        """The next piece of output in the order in which it came; None when there will be no more.
+
+        After `stop` it gives what is left, without waiting.
+        """
         ...
 
     async def wait(self) -> Exit:
@@ -134,14 +137,21 @@ async def run(
         OutputLimitError: it wrote too much.
         TimeoutError: it did not end in time.
     """
-    child = await spawn(command)
+    child, cut = await spawn(command), False
     try:
         started(child.pid)
         async with asyncio.timeout(command.timeout):
             await _drain(child, command.output_limit, consume, ready)
             return await child.wait()
+    except (TimeoutError, asyncio.CancelledError):
+        cut = True
+        raise
     finally:
-        await uninterrupted(partial(child.stop, grace))
+        try:
+            await uninterrupted(partial(child.stop, grace))
+        finally:
+            if cut:
+                await _take_rest(child, consume)
 
 
 async def _drain(
@@ -154,6 +164,12 @@ async def _drain(
             raise OutputLimitError(limit)
         consume(chunk)
         await ready()
+
+
+async def _take_rest(child: Child, consume: Callable[[Chunk], None]) -> None:
+    """What a stopped child had written and nobody had read: it may hold the end of something."""
+    while (chunk := await child.read()) is not None:
+        consume(chunk)
 
 
 async def uninterrupted(work: Callable[[], Awaitable[None]]) -> None:

@@ -40,7 +40,7 @@ class FakeProcess:
     async def read(self) -> Chunk | None:
         """The next chunk; for a hanging process, nothing until it is cancelled."""
         chunk = next(self._chunks, None)
-        if chunk is None and self._exit_code is None:
+        if chunk is None and self._exit_code is None and not self.stopped:
             self.hanging.set()
             await asyncio.Event().wait()
         return Chunk(Stream.REPORT, chunk) if isinstance(chunk, bytes) else chunk

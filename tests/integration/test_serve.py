@@ -90,6 +90,29 @@ def test_a_web_page_cannot_reach_it(service: Service, headers: dict[str, str], s
     assert httpx.post(f"{service.url}/scans", content=content, headers=headers).status_code == status
 
 
+def test_a_full_queue_says_when_to_come_back(tmp_path: Path) -> None:
+    env = environment(tmp_path / "cache", TRACEFUSE_QUEUE_PER_TOOL="1", TRACEFUSE_QUEUE_LENGTH="0")
+    with serving(env) as service, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(service.scan, extra_args="-p- --max-rate 10", timeout=3)
+        eventually(lambda: running_under(service.runs), "nmap to run")
+        refused = service.scan(extra_args="-p 80")
+        assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
+        assert int(refused.headers["retry-after"]) > 0
+        assert refused.json()["type"] == "urn:tracefuse:queue_full"
+        assert running.result().status_code == 502
+        assert 'mcp_tool_errors_total{error_type="resource_exhausted",tool="nmap"} 1.0' in service.metrics()
+
+
+def test_scans_wait_for_their_turn(tmp_path: Path, listening: int) -> None:
+    env = environment(tmp_path / "cache", TRACEFUSE_QUEUE_PER_TOOL="1")
+    with serving(env) as service, ThreadPoolExecutor(8) as pool:
+        scans = [pool.submit(service.scan, extra_args=f"-p {listening},1-1000") for _ in range(8)]
+        assert {scan.result().status_code for scan in scans} == {200}
+        exposition = service.metrics()
+        assert 'tracefuse_queue_length{reason="tool limit",tool="nmap"} 0.0' in exposition
+        assert 'tracefuse_queue_wait_seconds_count{reason="tool limit",tool="nmap"}' in exposition
+
+
 def families(text: str) -> dict[str, object]:
     found: dict[str, object] = {}
     for family in text_string_to_metric_families(text):

@@ -292,3 +292,24 @@ def test_a_parent_that_is_killed_takes_its_children_along() -> None:
         parent.kill()
     for pid in pids:
         eventually(lambda pid=pid: not alive(pid) or _is_zombie(pid), "the child to end with its parent", deadline=5.0)
+
+
+async def test_what_a_stopped_child_had_written_and_nobody_had_read_is_not_lost() -> None:
+    let_go, chunks = asyncio.Event(), list[Chunk]()
+    source = "import sys, time; sys.stdout.write('x' * 100_000 + 'end'); sys.stdout.flush(); time.sleep(600)"
+    first = asyncio.Event()
+
+    async def ready() -> None:
+        first.set()
+        await let_go.wait()
+
+    task = asyncio.create_task(run(python(source), chunks.append, spawn=spawn, ready=ready))
+    await first.wait()
+    # The rest is on its way into the pipe, or in it.
+    await asyncio.wait({task}, timeout=0.2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    data = b"".join(chunk.data for chunk in chunks)
+    assert len(data) == 100_003
+    assert data.endswith(b"end")

@@ -48,9 +48,12 @@ class Admission(Generic[RequestT, PlanT, EventT, ResultT]):
         self._clock = clock
 
     async def plan(self, request: RequestT, span: trace.Span) -> PlanT:
-        """Plan in a thread, because resolving a name blocks."""
+        """Plan here, or in a thread where that may block; slow names then hold up nobody who has addresses."""
         try:
-            plan = await asyncio.to_thread(self._tool.plan, request)
+            if self._tool.may_block(request):
+                plan = await asyncio.to_thread(self._tool.plan, request)
+            else:
+                plan = self._tool.plan(request)
         except PolicyViolation as violation:
             span.set_attributes({Attribute.POLICY_OUTCOME: "refused", Attribute.POLICY_RULE: violation.rule})
             self._scans.refused(self._tool.name, violation.rule)

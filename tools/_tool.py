@@ -113,6 +113,10 @@ class Tool(Protocol[RequestT, PlanT, EventT, ResultT]):
         """Check `request` against the policy and decide what to run. Raises a policy violation."""
         ...
 
+    def may_block(self, request: RequestT) -> bool:
+        """Whether planning `request` may wait for something, such as the address of a name."""
+        ...
+
     def describe(self, plan: PlanT) -> dict[str, AttributeValue]:
         """Attributes of the plan for the scan's span; never a target."""
         ...

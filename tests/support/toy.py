@@ -66,6 +66,9 @@ class Toy:
             raise PolicyViolation(Rule.TARGET_NETWORK, request, 0, "public", "ask for something else", problem="no")
         return request
 
+    def may_block(self, request: str) -> bool:
+        return request.startswith("name")
+
     def describe(self, plan: str) -> dict[str, int]:
         return {"toy.length": len(plan)}
 

@@ -78,6 +78,11 @@ class Nmap:
         """What would be run. Raises PolicyViolation when that is nothing."""
         return plan(request, self.policy, self._resolver, scripts=self._scripts(), privileged=self._privileged)
 
+    def may_block(self, request: ScanRequest) -> bool:
+        """Whether a target may be a name: it has a letter and is no IPv6 address."""
+        targets: tuple[object, ...] = (request.target, *request.targets, *request.exclude)
+        return any(not isinstance(target, str) or _may_be_name(target) for target in targets)
+
     def describe(self, plan: ScanPlan) -> dict[str, AttributeValue]:
         """Template and number of addresses."""
         return {Attribute.SCAN_TEMPLATE: plan.template or "none", Attribute.TARGETS_COUNT: plan.address_count}
@@ -147,6 +152,10 @@ class _Collector:
             return self._parser.close(reason)
         except ParseError as error:
             return error.partial or Report(complete=False, incomplete_reason=reason or str(error))
+
+
+def _may_be_name(target: str) -> bool:
+    return ":" not in target and any(map(str.isalpha, target))
 
 
 def _failure(message: str, ended: Exit, report: Report) -> ToolExecutionError:

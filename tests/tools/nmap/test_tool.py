@@ -145,3 +145,18 @@ def test_of_two_reports_the_one_with_more_hosts_is_fuller() -> None:
     one, none = collector.close("timeout"), Report(complete=False)
     assert nmap.fuller(none, one) is nmap.fuller(one, none) is one
     assert nmap.judge(Exit(0), one) is not None
+
+
+@pytest.mark.parametrize(
+    ("targets", "blocks"),
+    [
+        (("10.0.0.1", "10.0.0.0/24", "10.0.0-3.1,7", "fd00::1", "fe80::a%eth0"), False),
+        (("10.0.0.1", "host.lab.internal"), True),
+        (("0x7f000001",), True),
+        ((None,), True),
+        ((), False),
+    ],
+)
+def test_only_names_may_block_the_planning(targets: tuple[str, ...], blocks: bool) -> None:
+    assert tool().may_block(ScanRequest(targets=targets)) is blocks
+    assert tool().may_block(ScanRequest("10.0.0.1", exclude=targets)) is blocks

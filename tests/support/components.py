@@ -20,6 +20,8 @@ HOW_TO_GET: Final = {
     "nmap": "apt install nmap, dnf install nmap or brew install nmap",
     "promtool": "apt install prometheus, or put promtool of a Prometheus release on PATH",
     "prometheus": "apt install prometheus, or put prometheus of a Prometheus release on PATH",
+    "ndiff": "apt install ndiff, or dnf install nmap-ndiff",
+    "xmllint": "apt install libxml2-utils",
     "collector": "make collector",
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import shutil
 import string
 import subprocess
 from dataclasses import replace
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.components import component
 from support.dtd import Dtd
 from tracefuse.tools.nmap import (
     CSV_COLUMNS,
@@ -54,7 +54,7 @@ CASES = Path(__file__).parents[2] / "cases/nmap-xml"
 REAL = sorted(path for path in CASES.glob("*.xml"))
 DTD_FILE = Path("/usr/share/nmap/nmap.dtd")
 dtd_needed = pytest.mark.skipif(not DTD_FILE.is_file(), reason="nmap.dtd comes with nmap")
-ndiff_needed = pytest.mark.skipif(shutil.which("ndiff") is None, reason="needs ndiff: apt install ndiff")
+ndiff_needed = component("ndiff")
 # Broken on purpose, or written with options that leave nmap's own document type.
 NOT_BY_THE_DTD = {"45_err_ports.xml"}
 
@@ -157,7 +157,8 @@ def test_a_full_and_an_empty_report_hold_to_nmaps_document_type() -> None:
     assert dtd.errors("<nmaprun><host/></nmaprun>"), "the check itself must find something"
 
 
-@pytest.mark.skipif(shutil.which("xmllint") is None or not DTD_FILE.is_file(), reason="needs xmllint and nmap.dtd")
+@dtd_needed
+@component("xmllint")
 def test_xmllint_takes_it_too(tmp_path: Path) -> None:
     file = tmp_path / "report.xml"
     file.write_text(report_to_xml(FULL), encoding="utf-8")

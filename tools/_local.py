@@ -150,6 +150,7 @@ class _LocalChild:
 
     async def wait(self) -> Exit:
         code = await asyncio.shield(self._code)
+        self._let_go()
         return Exit(code, self._errors.decode("utf-8", "replace"))
 
     async def stop(self, grace: float) -> None:

@@ -100,11 +100,11 @@ class Child(Protocol):
         ...
 
     async def wait(self) -> Exit:
-        """Wait for the end."""
+        """Wait for the end, and let go of the child."""
         ...
 
     async def stop(self, grace: float) -> None:
-        """Terminate the process group, kill it after `grace` seconds, reap. After the end, only let go of it."""
+        """Terminate the process group, kill it after `grace` seconds, reap, let go. Does nothing after the end."""
         ...
 
 
@@ -137,21 +137,19 @@ async def run(
         OutputLimitError: it wrote too much.
         TimeoutError: it did not end in time.
     """
-    child, cut = await spawn(command), False
+    child = await spawn(command)
     try:
         started(child.pid)
         async with asyncio.timeout(command.timeout):
             await _drain(child, command.output_limit, consume, ready)
             return await child.wait()
-    except (TimeoutError, asyncio.CancelledError):
-        cut = True
-        raise
-    finally:
+    except BaseException as error:
         try:
             await uninterrupted(partial(child.stop, grace))
         finally:
-            if cut:
+            if isinstance(error, TimeoutError | asyncio.CancelledError):
                 await _take_rest(child, consume)
+        raise
 
 
 async def _drain(

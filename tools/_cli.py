@@ -67,6 +67,16 @@ def _exit_codes(*, as_json: bool = False) -> Generator[None]:
 # What a command needs is imported inside it: `tracefuse --help` answers without loading the SDK.
 
 
+_form = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv", "markdown", "text", "xml"]),
+    default="table",
+    show_default=True,
+    help="How to print the result; text and xml as nmap writes them.",
+)
+
+
 @cli.command()
 @click.argument("targets", nargs=-1, required=True)
 @click.option(
@@ -76,9 +86,8 @@ def _exit_codes(*, as_json: bool = False) -> Generator[None]:
 @click.option("-x", "--exclude", multiple=True, help="An address or network to leave out; may be repeated.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for one run of nmap.")
 @click.option("--dry-run", is_flag=True, help="Show what would be run, or why it is refused; start nothing.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON alone on standard output."
-)
+@_form
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json; errors are JSON then, too.")
 def scan(
     targets: tuple[str, ...],
     template: str,
@@ -86,6 +95,7 @@ def scan(
     exclude: tuple[str, ...],
     timeout: float | None,
     dry_run: bool,
+    form: str,
     as_json: bool,
 ) -> None:
     """Scan TARGETS: addresses, networks, ranges, or names under an allowed domain.
@@ -100,7 +110,8 @@ def scan(
       tracefuse scan 192.168.1.10-20 --args '-p 22,80,443 --open'
       tracefuse scan 10.0.0.5 --template thorough --dry-run
     """
-    with _exit_codes(as_json=as_json):
+    form = "json" if as_json else form
+    with _exit_codes(as_json=form == "json"):
         from ._scan_command import run_scan, show_plan
         from .nmap import ScanRequest
 
@@ -108,7 +119,7 @@ def scan(
             targets=targets, template=template, extra_args=extra_args, exclude=exclude, timeout=timeout
         )
         act = show_plan if dry_run else run_scan
-        sys.exit(act(request, as_json=as_json))
+        sys.exit(act(request, form))
 
 
 @cli.command()
@@ -118,6 +129,26 @@ def templates(as_json: bool) -> None:
     from ._list_command import list_templates
 
     list_templates(as_json=as_json)
+
+
+@cli.command()
+@click.argument("result", type=click.Path(exists=True, dir_okay=False))
+@_form
+def show(result: str, form: str) -> None:
+    """Print the scan result in the file RESULT, in any form.
+
+    The file holds nmap's XML, grepable or normal output, or JSON from `tracefuse scan --json`.
+
+    \b
+    Example:
+      nmap -oX scan.xml 127.0.0.1
+      tracefuse show scan.xml --format csv
+    """
+    with _exit_codes(as_json=form == "json"):
+        from ._saved import read_report
+        from ._writers import print_report
+
+        print_report(read_report(result), form)
 
 
 @cli.command()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 
 from ._exit import ExitCode
-from .nmap import ParseError, Report, diff, parse_nmap_output, report_from_dict
+from ._saved import read_report
+from .nmap import diff
 
 __all__ = ["show_diff"]
 
@@ -22,7 +22,7 @@ def show_diff(old: str, new: str, *, as_json: bool) -> ExitCode:
     Raises:
         ParseError: a file is no result.
     """
-    found = diff(_read(old), _read(new))
+    found = diff(read_report(old), read_report(new))
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     elif found.changes:
@@ -31,15 +31,3 @@ def show_diff(old: str, new: str, *, as_json: bool) -> ExitCode:
     else:
         click.echo("nothing changed")
     return _CHANGED if found.changes else ExitCode.DONE
-
-
-def _read(path: str) -> Report:
-    """A report from nmap's own output, from a report's JSON, or from what `scan --json` printed."""
-    data = Path(path).read_bytes()
-    if not data.lstrip().startswith(b"{"):
-        return parse_nmap_output(data)
-    try:
-        document = json.loads(data)
-    except ValueError as error:
-        raise ParseError(f"{path} is no whole JSON document: {error}") from error
-    return report_from_dict(document.get("report", document))

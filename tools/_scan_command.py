@@ -27,6 +27,7 @@ from ._runner import Completed
 from ._session import application
 from ._settings import load_settings
 from ._tool import Caller, CallerKind
+from ._writers import print_report
 from .nmap import Report
 
 if TYPE_CHECKING:
@@ -39,10 +40,10 @@ if TYPE_CHECKING:
 __all__ = ["run_scan", "show_plan"]
 
 
-def show_plan(request: ScanRequest, *, as_json: bool) -> ExitCode:
+def show_plan(request: ScanRequest, form: str) -> ExitCode:
     """Print what would be run; start nothing. Raises what a refused request raises."""
     plan = build(load_settings()).tool.plan(request)
-    if as_json:
+    if form == "json":
         click.echo(json.dumps(plan.to_dict(), indent=2))
         return ExitCode.DONE
     click.echo(shlex.join(("nmap", *plan.argv)))
@@ -52,30 +53,35 @@ def show_plan(request: ScanRequest, *, as_json: bool) -> ExitCode:
     return ExitCode.DONE
 
 
-def run_scan(request: ScanRequest, *, as_json: bool) -> ExitCode:
-    """Run one scan, print its result, and flush telemetry. Raises what `Runner.run` raises."""
+def run_scan(request: ScanRequest, form: str) -> ExitCode:
+    """Run one scan, print its result as `form` says (table, json, or one of `WRITERS`), and flush telemetry.
+
+    Raises what `Runner.run` raises.
+    """
     try:
         with application(load_settings()) as (app, telemetry):
-            return asyncio.run(_scan(app, telemetry, request, as_json=as_json))
+            return asyncio.run(_scan(app, telemetry, request, form))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
 
 
-async def _scan(app: App, telemetry: Telemetry, request: ScanRequest, *, as_json: bool) -> ExitCode:
+async def _scan(app: App, telemetry: Telemetry, request: ScanRequest, form: str) -> ExitCode:
     _cancel_on_sigterm()
     # A shell or CI job that has a trace passes it on in the environment (OpenTelemetry, "Environment
     # Variables as Context Propagation Carriers").
     context.attach(propagate.extract({name.lower(): value for name, value in os.environ.items()}))
     with LiveView(Console(stderr=True), f"nmap, {request.template or 'own options'}") as live:
-        done = await _followed(app.stream(request, caller=_caller()), live, as_json=as_json)
-    if as_json:
+        done = await _followed(app.stream(request, caller=_caller()), live, form)
+    if form == "table":
+        _print_completed(done, telemetry, app.settings)
+    elif form == "json":
         click.echo(json.dumps(completed_to_dict(done), indent=2))
     else:
-        _print_completed(done, telemetry, app.settings)
+        print_report(done.result, form)
     return ExitCode.DONE
 
 
-async def _followed(stream: ScanStream, live: LiveView, *, as_json: bool) -> CompletedScan:
+async def _followed(stream: ScanStream, live: LiveView, form: str) -> CompletedScan:
     """Show the scan while it runs; print what it had found when it does not come to its end."""
     try:
         async with stream:
@@ -86,12 +92,12 @@ async def _followed(stream: ScanStream, live: LiveView, *, as_json: bool) -> Com
     except asyncio.CancelledError:
         live.stop()
         found = stream.result or Report(complete=False)
-        _print_partial(replace(found, incomplete_reason="interrupted"), as_json=as_json)
+        _print_partial(replace(found, incomplete_reason="interrupted"), form)
         raise
     except (ToolError, CircuitBreakerOpenError):
         live.stop()
         if stream.result is not None and stream.result.hosts:
-            _print_partial(stream.result, as_json=False)
+            _print_partial(stream.result, "table")
         raise
     raise AssertionError("a stream ends with Completed or an error")
 
@@ -127,10 +133,8 @@ def _where_to_look(trace_id: str, telemetry: Telemetry, settings: Settings) -> s
     return "kept to itself: set OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 to send it to a collector"
 
 
-def _print_partial(report: Report, *, as_json: bool) -> None:
-    if as_json:
+def _print_partial(report: Report, form: str) -> None:
+    if form == "json":
         click.echo(json.dumps(partial_to_dict(report), indent=2))
-        return
-    console = Console()
-    console.print(report_table(report))
-    console.print(summary(report), highlight=False)
+    else:
+        print_report(report, form)

@@ -58,6 +58,19 @@ def test_a_person_gets_a_table_the_trace_id_and_where_to_look(env: dict[str, str
     assert "OTEL_EXPORTER_OTLP_ENDPOINT=" in ran.out
 
 
+@pytest.mark.parametrize(
+    ("form", "begins"),
+    [("csv", "address,"), ("markdown", "1 host up"), ("text", "Starting Nmap"), ("xml", "<?xml"), ("json", "{")],
+)
+def test_the_result_comes_in_the_form_of_other_tools(
+    env: dict[str, str], listening: int, form: str, begins: str
+) -> None:
+    ran = tracefuse("scan", "127.0.0.1", "--args", f"-p {listening}", "--format", form, env=env)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith(begins), ran.out[:200]
+    assert str(listening) in ran.out
+
+
 def test_the_trace_link_of_the_backend_is_printed(env: dict[str, str], listening: int) -> None:
     env["TRACEFUSE_TELEMETRY_TRACE_URL"] = "http://traces.example/{trace_id}"
     ran = tracefuse("scan", "127.0.0.1", "--args", f"-p {listening}", env=env)
@@ -208,6 +221,16 @@ def test_a_diff_of_two_scans_shows_the_port_that_opened(env: dict[str, str], tmp
     changed = tracefuse("diff", str(tmp_path / "old.json"), str(tmp_path / "new.json"), env=env)
     assert changed.code == 1
     assert f"{other}/tcp" in changed.out
+
+
+@pytest.mark.parametrize("form", ["csv", "markdown", "text", "xml", "json"])
+def test_a_saved_result_is_shown_in_every_form(env: dict[str, str], tmp_path: Path, form: str) -> None:
+    saved = Path(__file__).parents[1] / "cases" / "nmap-xml" / "04_sV_lo.xml"
+    shown = tracefuse("show", str(saved), "--format", form, env=env)
+    assert (shown.code, shown.err) == (0, "")
+    (tmp_path / "again").write_text(shown.out, encoding="utf-8")
+    if form in {"xml", "json"}:
+        assert tracefuse("diff", str(saved), str(tmp_path / "again"), env=env).out == "nothing changed\n"
 
 
 @pytest.mark.parametrize("content", ["", "{", "<html></html>", "nonsense", '{"schema": "other/1"}'])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 
 import pytest
@@ -81,3 +82,12 @@ def test_threads_with_loops_of_their_own_share_the_places() -> None:
         thread.join()
     assert most == 2
     assert (places.running, places.waiting) == (0, 0)
+
+
+def test_the_refusal_can_be_pickled() -> None:
+    refusal = pickle.loads(pickle.dumps(QueueFullError(7, 2.5)))
+    assert (refusal.waiting, refusal.retry_after, refusal.error_type) == (7, 2.5, "resource_exhausted")
+    assert (
+        str(refusal)
+        == "7 requests wait already, and no more are taken; try again in 2.5 s, or raise TRACEFUSE_QUEUE_LENGTH"
+    )

@@ -28,6 +28,9 @@ def no_settings_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TRACEFUSE_POLICY_ALLOW_INTRUSIVE", "true", "policy.allow_intrusive", True),
         ("TRACEFUSE_TELEMETRY_TRACE_URL", "http://x/{trace_id}", "telemetry.trace_url", "http://x/{trace_id}"),
         ("TRACEFUSE_CACHE_DIR", "/tmp/t", "cache_dir", Path("/tmp/t")),
+        ("TRACEFUSE_QUEUE_PER_TOOL", "2", "queue.per_tool", 2),
+        ("TRACEFUSE_QUEUE_LENGTH", "0", "queue.length", 0),
+        ("TRACEFUSE_NMAP_OUTPUT_LIMIT", "1000000", "nmap.output_limit", 1_000_000),
     ],
 )  # fmt: skip
 def test_a_variable_sets_its_field(

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import click
 
-from tracefuse.telemetry import package_version
-
-from ._exit import ExitCode, explain
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-
+from ._cli_breakers import breakers
+from ._exit import exit_codes
 
 __all__ = ["cli"]
 
@@ -30,7 +22,7 @@ Exit codes:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EXIT_CODES)
-@click.version_option(package_version(), prog_name="tracefuse")
+@click.version_option(package_name="tracefuse", prog_name="tracefuse")
 def cli() -> None:
     """Run nmap as a guarded, fully observable operation.
 
@@ -44,24 +36,6 @@ def cli() -> None:
       tracefuse scan 192.168.1.0/24 --template discovery --json
       OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 tracefuse scan 10.0.0.5
     """
-
-
-@contextmanager
-def _exit_codes(*, as_json: bool = False) -> Generator[None]:
-    """End the process with the documented code and one clear line, never a traceback, for known errors."""
-    try:
-        yield
-    except Exception as error:
-        explained = explain(error)
-        if explained is None:
-            raise
-        if as_json:
-            click.echo(json.dumps({"error": explained.fields}, indent=2, default=str))
-        click.echo(f"tracefuse: {explained.line}", err=True)
-        raise SystemExit(explained.code) from error
-    except KeyboardInterrupt:
-        click.echo("tracefuse: interrupted", err=True)
-        raise SystemExit(ExitCode.INTERRUPTED) from None
 
 
 # What a command needs is imported inside it: `tracefuse --help` answers without loading the SDK.
@@ -111,7 +85,7 @@ def scan(
       tracefuse scan 10.0.0.5 --template thorough --dry-run
     """
     form = "json" if as_json else form
-    with _exit_codes(as_json=form == "json"):
+    with exit_codes(as_json=form == "json"):
         from ._scan_command import run_scan, show_plan
         from .nmap import ScanRequest
 
@@ -144,7 +118,7 @@ def show(result: str, form: str) -> None:
       nmap -oX scan.xml 127.0.0.1
       tracefuse show scan.xml --format csv
     """
-    with _exit_codes(as_json=form == "json"):
+    with exit_codes(as_json=form == "json"):
         from ._saved import read_report
         from ._writers import print_report
 
@@ -166,7 +140,7 @@ def diff(old: str, new: str, as_json: bool) -> None:
       tracefuse scan 127.0.0.1 --json > tuesday.json
       tracefuse diff monday.json tuesday.json
     """
-    with _exit_codes(as_json=as_json):
+    with exit_codes(as_json=as_json):
         from ._diff_command import show_diff
 
         sys.exit(show_diff(old, new, as_json=as_json))
@@ -183,7 +157,7 @@ def demo(save_svg: str | None) -> None:
     scanner that fails opens the circuit, which refuses calls and then recovers. What is printed after
     that (the trace, the breaker's history, the metrics) is read back from what was recorded.
     """
-    with _exit_codes():
+    with exit_codes():
         from ._demo import run_demo
 
         sys.exit(run_demo(save_svg))
@@ -203,81 +177,10 @@ def serve(host: str | None, port: int | None) -> None:
       curl -s http://127.0.0.1:8080/metrics
       curl -s http://127.0.0.1:8080/scans -H 'content-type: application/json' -d '{"targets": ["127.0.0.1"]}'
     """
-    with _exit_codes():
+    with exit_codes():
         from ._serve_command import run_service
 
         sys.exit(run_service(host, port))
 
 
-def _found_in(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that say where the breakers are."""
-    command = click.option("--json", "as_json", is_flag=True, help="Print data instead of a table.")(command)
-    state = click.Path(dir_okay=False)
-    command = click.option("--state", type=state, help="A state file.  [default: the one scans of this user use]")(
-        command
-    )
-    return click.option("--url", help="A running service, for example http://127.0.0.1:8080.")(command)
-
-
-@cli.group()
-def breakers() -> None:
-    """See and operate circuit breakers: of a running service, or in the state file.
-
-    \b
-    Examples:
-      tracefuse breakers list
-      tracefuse breakers history nmap --url http://127.0.0.1:8080
-      tracefuse breakers close nmap
-    """
-
-
-@breakers.command("list")
-@_found_in
-def breakers_list(url: str | None, state: str | None, as_json: bool) -> None:
-    """Every breaker: its state, when it tries again, its calls."""
-    with _exit_codes(as_json=as_json):
-        from ._breakers_command import find_source, show_breakers
-
-        sys.exit(show_breakers(find_source(url, state), as_json=as_json))
-
-
-@breakers.command("watch")
-@click.option("--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds.")
-@_found_in
-def breakers_watch(interval: float, url: str | None, state: str | None, as_json: bool) -> None:
-    """The same, anew each second, until Ctrl-C; with --json a line each time."""
-    with _exit_codes(as_json=as_json):
-        from ._breakers_command import find_source, follow_breakers, watch_breakers
-
-        follow = follow_breakers if as_json else watch_breakers
-        sys.exit(follow(find_source(url, state), interval=interval))
-
-
-@breakers.command("history")
-@click.argument("name")
-@_found_in
-def breakers_history(name: str, url: str | None, state: str | None, as_json: bool) -> None:
-    """The changes of state of the breaker NAME, oldest first."""
-    with _exit_codes(as_json=as_json):
-        from ._breakers_command import find_source, show_history
-
-        sys.exit(show_history(find_source(url, state), name, as_json=as_json))
-
-
-def _operation(action: str, teaches: str) -> None:
-    """One command for one of the operator's switches."""
-
-    @breakers.command(action, help=teaches)
-    @click.argument("name")
-    @_found_in
-    def run(name: str, url: str | None, state: str | None, as_json: bool) -> None:
-        with _exit_codes(as_json=as_json):
-            from ._breakers_command import find_source, operate
-
-            sys.exit(operate(find_source(url, state), name, action, as_json=as_json))
-
-
-_operation("open", "Open the breaker NAME for one recovery time.")
-_operation("close", "Close the breaker NAME and forget its failures.")
-_operation("isolate", "Refuse all calls of the breaker NAME until it is released.")
-_operation("release", "Let the breaker NAME decide for itself again.")
+cli.add_command(breakers)

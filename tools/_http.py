@@ -21,7 +21,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ._breaker_sources import ACTIONS, act_on, view_of
-from ._exit import ExitCode, explain
+from ._exit import ExitCode
+from ._explain import explain
 from ._result import completed_to_dict
 from ._tool import Caller, CallerKind
 from .nmap import ScanRequest
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from tracefuse.telemetry import Telemetry
 
     from ._app import App
-    from ._exit import Explained
+    from ._explain import Explained
 
 __all__ = ["http_app"]
 

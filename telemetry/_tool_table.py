@@ -4,7 +4,7 @@ A recording is put into a queue, and whoever finds the lock free works the queue
 included; who finds it taken goes on, because the holder looks at the queue again after letting go. So
 threads that record do not queue up behind each other or behind a reader, and no recording is lost. (The
 idea: Hendler, Incze, Shavit, Tzafrir: "Flat Combining and the Synchronization-Parallelism Tradeoff",
-SPAA 2010.) A thread waits only when 10,000 recordings are pending.
+SPAA 2010.) A thread waits only when 256 recordings are pending.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["DEFAULT_MAX_TOOLS", "ToolTable"]
 _log = logging.getLogger(__name__)
 
 DEFAULT_MAX_TOOLS: Final = 1000
-_MAX_PENDING: Final = 10_000
+_MAX_PENDING: Final = 256
 _INVALID: Final = "invalid"
 
 
@@ -157,7 +157,12 @@ class ToolTable:
         when: int,
         context: Context,
     ) -> None:
-        tool = self._used(name, now)
+        if not isinstance(name, str) or (tool := self.tools.get(name)) is None:
+            tool = self._used(name, now)
+        else:
+            self.tools.move_to_end(name)
+            if now > tool.last_used:
+                tool.last_used = now
         value = seconds if type(seconds) is float and 0.0 <= seconds < 1e300 else self.repairs.value(seconds, "seconds")
         good = success if type(success) is bool else is_success(success)
         late = timed_out if type(timed_out) is bool else is_success(timed_out)
@@ -178,19 +183,12 @@ class ToolTable:
 
     def _used(self, name: object, now: float) -> ToolExecutionMetrics:
         """The tool `name`, made when there is none, as the most recently used one."""
-        tools = self.tools
-        if type(name) is str and (tool := tools.get(name)) is not None:
-            tools.move_to_end(name)
-            if now > tool.last_used:
-                tool.last_used = now
-            return tool
         cleaned = clean_name(name)
         if cleaned is None:
             self.repairs.note("name", "tool_name")
             cleaned = _INVALID
-        if (tool := tools.get(cleaned)) is None:
-            tool = self._make(cleaned, now)
-        tools.move_to_end(cleaned)
+        tool = self.tools.get(cleaned) or self._make(cleaned, now)
+        self.tools.move_to_end(cleaned)
         tool.last_used = max(now, tool.last_used)
         return tool
 

@@ -14,6 +14,7 @@ bins, that is values that differ by a factor of more than 25,000, the smallest s
 from __future__ import annotations
 
 import math
+import sys
 from array import array
 from collections import Counter, deque
 from dataclasses import dataclass
@@ -57,29 +58,20 @@ class WindowStats:
 
 
 class _Sketch:
-    """DDSketch's bins for values of zero and above; values wait in a buffer and are sorted into bins together."""
+    """DDSketch's bins for values of zero and above."""
 
-    __slots__ = ("_waiting", "bins", "zeros")
+    __slots__ = ("bins", "zeros")
 
     def __init__(self) -> None:
         self.bins: Any = CollapsingLowestDenseStore(_BINS)
         self.zeros = 0
-        self._waiting = array("d")
 
-    def add(self, value: float) -> None:
-        waiting = self._waiting
-        waiting.append(value)
-        if len(waiting) == _BUFFER:
-            self.settle()
-
-    def settle(self) -> None:
-        """Sort the waiting values into their bins."""
-        keys: Counter[int] = Counter(map(_key, filter(_MAPPING.min_possible.__lt__, self._waiting)))
+    def add(self, values: array[float]) -> None:
+        keys: Counter[int] = Counter(map(_key, filter(_MAPPING.min_possible.__lt__, values)))
         for key, count in keys.items():
             self.bins.add(key, count)
             self.zeros -= count
-        self.zeros += len(self._waiting)
-        self._waiting = array("d")
+        self.zeros += len(values)
 
     def quantile(self, q: float) -> float:
         """The value of the nearest rank, as for the exact percentiles."""
@@ -121,7 +113,6 @@ class _Slot:
 
 
 def _packed(sketch: _Sketch) -> tuple[int, int, array[int]]:
-    sketch.settle()
     store = sketch.bins
     if not store.count:
         return sketch.zeros, 0, array("B")
@@ -153,36 +144,46 @@ class Windows:
     (0.5, True, True)
     """
 
-    __slots__ = ("_closed", "_count", "_failures", "_last", "_live", "_spans", "_start", "_total", "_until")
+    __slots__ = ("_closed", "_failures", "_last", "_live", "_spans", "_start", "_total", "_until", "_waiting")
 
     def __init__(self, spans: tuple[float, ...] = DEFAULT_SPANS) -> None:
         self._spans = spans
         self._closed: tuple[deque[_Slot], ...] = tuple(deque() for _ in spans)
         self._live: _Sketch | None = None
-        self._start = self._last = self._until = 0.0
-        self._count = self._failures = 0
+        self._start = self._last = 0.0
+        self._until = -math.inf
+        self._failures = 0
         self._total = 0.0
+        self._waiting = array("d")
 
     def add(self, now: float, seconds: float, failed: bool) -> None:
         """Take in an execution that ended `now` after `seconds`."""
-        live = self._live
-        if live is None or now >= self._until:
-            live = self._open(now)
+        if now >= self._until:
+            self._open(now)
         self._last = now
-        self._count += 1
-        self._failures += failed
-        self._total += seconds
-        live.add(seconds)
+        if failed:
+            self._failures += 1
+        waiting = self._waiting
+        waiting.append(seconds)
+        if len(waiting) == _BUFFER:
+            self._settle()
 
-    def _open(self, now: float) -> _Sketch:
-        if self._live is not None:
-            self._closed[0].append(self._filling(self._live))
+    def _settle(self) -> _Sketch:
+        """Sort the waiting values into their bins, together, which is cheaper than one by one."""
+        live = self._live = self._live or _Sketch()
+        live.add(self._waiting)
+        self._total = min(self._total + sum(self._waiting), sys.float_info.max)
+        self._waiting = array("d")
+        return live
+
+    def _open(self, now: float) -> None:
+        if self._live is not None or self._waiting:
+            self._closed[0].append(self._filling())
             self._promote(now)
-        self._live, self._start, self._last = _Sketch(), now, now
+        self._live, self._start, self._last = None, now, now
         self._until = now + self._spans[0] / _SLOTS_PER_SPAN
-        self._count = self._failures = 0
+        self._failures = 0
         self._total = 0.0
-        return self._live
 
     def _promote(self, now: float) -> None:
         """Hand what is too old for a window to the slots of the next one; drop what is too old for all."""
@@ -201,12 +202,14 @@ class Windows:
         """The slots of the last `span` seconds, the one that is filling included."""
         since = now - span
         found = [slot for slots in self._closed for slot in slots if slot.last > since]
-        if self._live is not None and self._last > since:
-            found.append(self._filling(self._live))
+        if (self._live is not None or self._waiting) and self._last > since:
+            found.append(self._filling())
         return found
 
-    def _filling(self, live: _Sketch) -> _Slot:
-        return _Slot(self._start, self._last, self._count, self._failures, self._total, *_packed(live))
+    def _filling(self) -> _Slot:
+        live = self._settle()
+        count = live.zeros + int(live.bins.count)
+        return _Slot(self._start, self._last, count, self._failures, self._total, *_packed(live))
 
     def stats(self, span: float, now: float) -> WindowStats:
         """What happened in the last `span` seconds before `now`."""
@@ -226,4 +229,5 @@ def merged_stats(span: float, slots: Iterable[_Slot]) -> WindowStats:
     if not count:
         return WindowStats(span, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     p50, p95, p99 = (sketch.quantile(q) for q in _QUANTILES)
-    return WindowStats(span, count, failures, count / span, failures / count, total / count, p50, p95, p99)
+    mean = min(total, sys.float_info.max) / count
+    return WindowStats(span, count, failures, count / span, failures / count, mean, p50, p95, p99)

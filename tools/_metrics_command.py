@@ -1,0 +1,108 @@
+"""`tracefuse metrics`: how the tools of a running service do, from its /metrics."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from ._exit import ExitCode
+from ._metrics_scrape import figures, read_scrape
+from ._metrics_svg import latency_svg
+from ._metrics_view import History, as_csv, as_json, as_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._metrics_scrape import Figures, Scrape
+
+__all__ = ["DEFAULT_URL", "show_metrics"]
+
+DEFAULT_URL: Final = "http://127.0.0.1:8080/metrics"
+_TIMEOUT: Final = 5.0
+_MAX_BYTES: Final = 64 * 1024 * 1024
+
+
+def show_metrics(
+    url: str = DEFAULT_URL,
+    *,
+    once: bool = False,
+    as_what: str = "table",
+    interval: float = 2.0,
+    svg: str | None = None,
+    fetch: Callable[[str], str] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> ExitCode:
+    """Show the tools' rates, failures, quantiles and the breakers, live until interrupted, or `once`.
+
+    `as_what` is "table", "json" or "csv"; the latter two and `svg`, a file for the latency distribution,
+    are written once, from two scrapes `interval` seconds apart (with `once` from one).
+    """
+    get = fetch or _fetch
+    try:
+        first = _scrape(get, url)
+        if once or as_what != "table" or svg is not None:
+            found = figures(first) if once else _after(first, get, url, interval, sleep)
+            _print(found, as_what, svg)
+        else:
+            _watch(first, get, url, interval, sleep)
+    except (OSError, ValueError) as error:
+        click.echo(f"tracefuse: no metrics from {url}: {_reason(error)}; is `tracefuse serve` running there?", err=True)
+        return ExitCode.FAILED
+    except KeyboardInterrupt:
+        pass
+    return ExitCode.DONE
+
+
+def _scrape(get: Callable[[str], str], url: str) -> Scrape:
+    return read_scrape(get(url), time.monotonic())
+
+
+def _after(
+    first: Scrape, get: Callable[[str], str], url: str, interval: float, sleep: Callable[[float], None]
+) -> Figures:
+    sleep(interval)
+    return figures(_scrape(get, url), first)
+
+
+def _print(found: Figures, as_what: str, svg: str | None) -> None:
+    if svg is not None:
+        Path(svg).write_text(latency_svg(found), encoding="utf-8")
+    match as_what:
+        case "json":
+            click.echo(as_json(found))
+        case "csv":
+            click.echo(as_csv(found), nl=False)
+        case _:
+            Console().print(as_table(found))
+
+
+def _watch(last: Scrape, get: Callable[[str], str], url: str, interval: float, sleep: Callable[[float], None]) -> None:
+    history = History()
+    with Live(as_table(figures(last), history), auto_refresh=False) as live:
+        while True:
+            sleep(interval)
+            scrape = _scrape(get, url)
+            found = figures(scrape, last)
+            history.add(found)
+            live.update(as_table(found, history), refresh=True)
+            last = scrape
+
+
+def _fetch(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"{url!r} is no http:// or https:// address")
+    with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:  # noqa: S310 - the scheme was checked
+        return str(answer.read(_MAX_BYTES).decode("utf-8", "replace"))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.URLError):
+        return str(error.reason)
+    return str(error) or type(error).__qualname__

@@ -50,10 +50,11 @@ def number(
     limits: tuple[float, float] | None = None,
     mapping: Mapping[str, tuple[str, str]] | None = None,
     legend: str = "",
+    empty: str = "no data",
 ) -> Any:
-    """The value now, in a colour: green, from the first limit orange, from the second red."""
+    """The value now, in a colour: green, from the first limit orange, from the second red; `empty` without one."""
     panel = stat.Panel().color_mode(options.BigValueColorMode.VALUE).graph_mode(options.BigValueGraphMode.NONE)
-    panel = panel.thresholds(_thresholds(limits)).min(0)
+    panel = panel.thresholds(_thresholds(limits)).min(0).no_value(empty).reduce_options(_latest())
     if mapping:
         panel = panel.mappings([_mapped(mapping)])
     return _panel(panel, title, about, {legend: query}, unit, width, 4, instant=True)
@@ -63,6 +64,7 @@ def ranking(title: str, about: str, queries: Mapping[str, str], *, unit: str = "
     """The values now as horizontal bars, one for each series."""
     panel = bargauge.Panel().orientation(options.VizOrientation.HORIZONTAL).min(0)
     panel = panel.display_mode(options.BarGaugeDisplayMode.BASIC).thresholds(_thresholds(None))
+    panel = panel.reduce_options(_latest())
     return _panel(panel, title, about, queries, unit, width, 8, instant=True)
 
 
@@ -116,6 +118,10 @@ def _panel(
             target = target.format(PromQueryFormat.HEATMAP)
         panel = panel.with_target(target)
     return panel
+
+
+def _latest() -> Any:
+    return common.ReduceDataOptions().calcs(["lastNotNull"]).values(False)
 
 
 def _thresholds(limits: tuple[float, float] | None) -> Any:

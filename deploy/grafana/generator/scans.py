@@ -28,7 +28,7 @@ def scans() -> Dashboard:
 
 def _totals() -> list[object]:
     def total(title: str, about: str, series: str, limits: tuple[float, float] | None = None) -> object:
-        return number(title, about, f"sum({growth(series)})", limits=limits)
+        return number(title, about, f"sum({growth(series)})", limits=limits, empty="0")
 
     return [
         total("Scans", "Scans that ended.", select(_DURATION, suffix="_count")),

@@ -20,18 +20,9 @@ __all__ = ["History", "as_csv", "as_json", "as_table", "sparkline"]
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _STYLES: Final = {"closed": "green", "open": "red", "half-open": "yellow"}
-_FIELDS: Final[tuple[str, ...]] = (
-    "tool",
-    "executions",
-    "failures",
-    "active",
-    "rate",
-    "error_ratio",
-    "mean",
-    "p50",
-    "p95",
-    "p99",
-)
+_FIELDS: Final = [
+    *("tool", "executions", "failures", "active", "rate", "error_ratio", "mean", "p50", "p95", "p99"),
+]
 
 
 class History:
@@ -104,7 +95,7 @@ def as_json(found: Figures) -> str:
 def as_csv(found: Figures) -> str:
     """The tools as CSV; a name that a spreadsheet would take for a formula gets a leading quote."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, _FIELDS, lineterminator="\n")
+    writer: csv.DictWriter[str] = csv.DictWriter(out, _FIELDS, lineterminator="\n")
     writer.writeheader()
     for tool in found.tools:
         name = f"'{tool.tool}" if tool.tool.startswith(("=", "+", "-", "@")) else tool.tool

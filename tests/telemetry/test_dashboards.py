@@ -141,3 +141,9 @@ def test_every_instrument_is_on_a_dashboard() -> None:
 )
 def test_the_check_finds_what_is_wrong(query: str, fault: str) -> None:
     assert any(fault in found for found in faults(query))
+
+
+def test_the_package_never_loads_what_only_the_generator_needs() -> None:
+    sources = [path for folder in ("telemetry", "resilience", "tools") for path in (ROOT / folder).rglob("*.py")]
+    assert sources
+    assert [path for path in sources if "grafana_foundation_sdk" in path.read_text(encoding="utf-8")] == []

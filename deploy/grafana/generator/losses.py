@@ -51,7 +51,7 @@ def _now() -> list[object]:
             limits=(1, 100),
         ),
         number("Collector queue", "Fullest queue.", f"max({used})", unit="percentunit", limits=(0.5, 0.9)),
-        number("Dropped by collectors", "Items that found a full queue.", enqueue, limits=(1, 100)),
+        number("Found full queues", "Items that collectors sent back for want of room.", enqueue, limits=(1, 100)),
     ]
 
 
@@ -123,7 +123,7 @@ def _collector() -> list[object]:
         lines("Accepted", "Items per second.", each("otelcol_receiver_accepted", "transport", "{{transport}}")),
         lines(
             "Refused",
-            "Items per second that the memory limit sent back. Senders retry, then lose.",
+            "Items per second that went back, for want of memory or room in a queue. Senders retry, then lose.",
             {name: f"sum({rate(series)})" for name, series in _REFUSED.items()},
         ),
         lines(
@@ -137,7 +137,11 @@ def _collector() -> list[object]:
             unit="percentunit",
         ),
         lines("Sent", "Items per second, by exporter.", each("otelcol_exporter_sent", "exporter", "{{exporter}}")),
-        bars("Not queued", "Items lost because a queue was full.", failed("otelcol_exporter_enqueue_failed")),
+        bars(
+            "Not queued",
+            "Items that found a full queue: senders retry, then lose. Each retry counts again.",
+            failed("otelcol_exporter_enqueue_failed"),
+        ),
         bars("Not sent", "Items lost because a backend refused them for good.", failed("otelcol_exporter_send_failed")),
     ]
 

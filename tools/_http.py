@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from opentelemetry import context, propagate
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,12 +23,13 @@ from starlette.routing import Route
 from ._breaker_sources import ACTIONS, act_on, view_of
 from ._exit import ExitCode
 from ._explain import explain
+from ._process import end
 from ._result import completed_to_dict
 from ._tool import Caller, CallerKind
 from .nmap import ScanRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     from starlette.requests import Request
 
@@ -39,7 +40,11 @@ if TYPE_CHECKING:
 
 __all__ = ["http_app"]
 
+T = TypeVar("T")
+
 _BODY_LIMIT = 64 * 1024
+_CLIENT_GONE = 499
+"""Nobody reads it; the number that others log for this."""
 _STATUS = {ExitCode.FAILED: 502, ExitCode.REFUSED: 422, ExitCode.CIRCUIT_OPEN: 503}
 
 
@@ -132,24 +137,39 @@ class _Face:
 
     async def _run(self, body: _ScanBody, request: Request) -> Response:
         token = context.attach(propagate.extract(dict(request.headers)))
+        wanted = ScanRequest(
+            targets=tuple(body.targets),
+            template=body.template,
+            extra_args=body.extra_args,
+            exclude=tuple(body.exclude),
+            timeout=body.timeout,
+        )
+        caller = Caller(CallerKind.HTTP, request.headers.get("user-agent"))
         try:
-            done = await self._app.runner.run(
-                ScanRequest(
-                    targets=tuple(body.targets),
-                    template=body.template,
-                    extra_args=body.extra_args,
-                    exclude=tuple(body.exclude),
-                    timeout=body.timeout,
-                ),
-                caller=Caller(CallerKind.HTTP, request.headers.get("user-agent")),
-            )
+            done = await _while_connected(request, self._app.scan(wanted, caller=caller))
         except Exception as error:
             if (explained := explain(error)) is None:
                 raise
             return _refusal(explained)
         finally:
             context.detach(token)
-        return JSONResponse(completed_to_dict(done))
+        return Response(status_code=_CLIENT_GONE) if done is None else JSONResponse(completed_to_dict(done))
+
+
+async def _while_connected(request: Request, work: Coroutine[object, object, T]) -> T | None:
+    """What `work` comes to; None when the client hangs up before, and then `work` is cancelled."""
+    task, gone = asyncio.create_task(work), asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        return await task if task.done() else None
+    finally:
+        await end(gone)
+        await end(task)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _is_json(request: Request) -> bool:

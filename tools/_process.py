@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-__all__ = ["REPORT", "Child", "Chunk", "Command", "Exit", "OutputLimitError", "Spawn", "Stream", "run", "uninterrupted"]
+__all__ = ["REPORT", "Child", "Chunk", "Command", "Exit", "OutputLimitError", "Spawn", "Stream", "end", "run"]
 
 REPORT: Final = "/dev/fd/report"
 """Stands in a command's arguments for the descriptor that carries the report apart from standard output."""
@@ -145,7 +145,7 @@ async def run(
             return await child.wait()
     except BaseException as error:
         try:
-            await uninterrupted(partial(child.stop, grace))
+            await _uninterrupted(partial(child.stop, grace))
         finally:
             if isinstance(error, TimeoutError | asyncio.CancelledError):
                 await _take_rest(child, consume)
@@ -170,7 +170,7 @@ async def _take_rest(child: Child, consume: Callable[[Chunk], None]) -> None:
         consume(chunk)
 
 
-async def uninterrupted(work: Callable[[], Awaitable[None]]) -> None:
+async def _uninterrupted(work: Callable[[], Awaitable[None]]) -> None:
     """Finish `work` even when this task, or the one that does it, is cancelled meanwhile.
 
     A loop that ends cancels every task it finds, also one that has not begun yet: `work` would never
@@ -188,3 +188,19 @@ async def uninterrupted(work: Callable[[], Awaitable[None]]) -> None:
     task.result()
     if cancelled is not None:
         raise cancelled
+
+
+async def end(task: asyncio.Task[object]) -> None:
+    """Cancel `task` and wait until it is over, whatever happens to this one meanwhile.
+
+    What it raises is nobody's business any more: who wanted to know has awaited it.
+    """
+    await _uninterrupted(partial(_end, task))
+
+
+async def _end(task: asyncio.Task[object]) -> None:
+    task.cancel()
+    await asyncio.wait((task,))
+    if not task.cancelled():
+        # Asking keeps asyncio from complaining that nobody did.
+        task.exception()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from ._process import uninterrupted
+from ._process import end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -82,15 +81,7 @@ async def _events(
             yield event
         yield await run
     finally:
-        await uninterrupted(partial(_stop, run))
-
-
-async def _stop(run: asyncio.Task[object]) -> None:
-    run.cancel()
-    await asyncio.wait((run,))
-    if not run.cancelled():
-        # Whoever left early does not want to know; asking keeps asyncio from complaining that nobody did.
-        run.exception()
+        await end(run)
 
 
 class Buffer(Generic[EventT]):

@@ -113,6 +113,20 @@ def test_scans_wait_for_their_turn(tmp_path: Path, listening: int) -> None:
         assert 'tracefuse_queue_wait_seconds_count{reason="tool limit",tool="nmap"}' in exposition
 
 
+def test_a_client_that_hangs_up_frees_its_place(tmp_path: Path) -> None:
+    env = environment(tmp_path / "cache", TRACEFUSE_QUEUE_PER_TOOL="1")
+    with serving(env) as service:
+        for _ in range(2):
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.post(
+                    f"{service.url}/scans",
+                    json={"targets": ["127.0.0.1"], "extra_args": "-p- --max-rate 10"},
+                    timeout=httpx.Timeout(20.0, read=1.0),
+                )
+        eventually(lambda: not running_under(service.runs), "nmap to be stopped")
+        assert service.scan(extra_args="-p 80").status_code == 200
+
+
 def families(text: str) -> dict[str, object]:
     found: dict[str, object] = {}
     for family in text_string_to_metric_families(text):

@@ -313,3 +313,24 @@ async def test_what_a_stopped_child_had_written_and_nobody_had_read_is_not_lost(
     data = b"".join(chunk.data for chunk in chunks)
     assert len(data) == 100_003
     assert data.endswith(b"end")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+async def test_no_descriptor_and_no_task_is_left_after_an_early_end(terminal: bool) -> None:
+    tasks = asyncio.all_tasks()
+
+    async def cut() -> None:
+        output = Output()
+        command = python(f"import sys\nopen(sys.argv[1], 'w').write('x\\n')\n{HANG}", REPORT, terminal=terminal)
+        task = asyncio.create_task(run(command, output, spawn=spawn))
+        await output.ready.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    await cut()
+    before = descriptors()
+    for _ in range(3):
+        await cut()
+    assert descriptors() == before
+    assert asyncio.all_tasks() == tasks

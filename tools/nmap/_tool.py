@@ -80,8 +80,7 @@ class Nmap:
 
     def may_block(self, request: ScanRequest) -> bool:
         """Whether a target may be a name: it has a letter and is no IPv6 address."""
-        targets: tuple[object, ...] = (request.target, *request.targets, *request.exclude)
-        return any(not isinstance(target, str) or _may_be_name(target) for target in targets)
+        return any(map(_may_be_name, (request.target, *request.targets, *request.exclude)))
 
     def describe(self, plan: ScanPlan) -> dict[str, AttributeValue]:
         """Template and number of addresses."""
@@ -154,8 +153,9 @@ class _Collector:
             return error.partial or Report(complete=False, incomplete_reason=reason or str(error))
 
 
-def _may_be_name(target: str) -> bool:
-    return ":" not in target and any(map(str.isalpha, target))
+def _may_be_name(target: object) -> bool:
+    """Nothing has been checked yet, so it may be anything."""
+    return not isinstance(target, str) or (":" not in target and any(map(str.isalpha, target)))
 
 
 def _failure(message: str, ended: Exit, report: Report) -> ToolExecutionError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
@@ -20,7 +21,7 @@ from ._tool_table import DEFAULT_MAX_TOOLS, ToolTable
 from ._windows import DEFAULT_SPANS, check_spans, merged_stats
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from ._system_metrics import SystemMetrics
@@ -48,7 +49,7 @@ class MetricsManager:
     `max_tools` from 10 to 10,000 (values outside are brought inside) bounds the tools that are tracked:
     the least recently used goes first. Tools unused for `retention` are dropped, looked for at most
     once per `cleanup_interval` seconds. `windows` are the lengths in seconds that `get_window_stats`
-    answers.
+    answers. `clock` is monotonic, for tests; it counts when the manager is what makes the figures' table.
 
     >>> manager = MetricsManager.get()
     >>> manager.record_tool_execution(tool_name="NmapTool", success=True, execution_time=2.5)
@@ -73,6 +74,7 @@ class MetricsManager:
         retention: timedelta = timedelta(hours=24),
         cleanup_interval: float = 3600.0,
         windows: Sequence[float] = DEFAULT_SPANS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> Self:
         """The manager, made at the first call; later settings are not taken over, and a warning says so.
 
@@ -88,7 +90,7 @@ class MetricsManager:
                     _log.warning("metrics_manager.max_tools_ignored max_tools=%d used=%d", bound, known.max_tools)
                 return known
             made = super().__new__(cls)
-            made._table = _table(bound, retention.total_seconds(), cleanup_interval, check_spans(windows))
+            made._table = _table(bound, retention.total_seconds(), cleanup_interval, check_spans(windows), clock)
             made._snapshots = deque(maxlen=_MAX_SNAPSHOTS)
             made._watch_provider()
             MetricsManager._instances[cls] = made
@@ -310,9 +312,11 @@ def _checked_max_tools(max_tools: object) -> int:
     return min(max(max_tools, _MIN_TOOLS), _MAX_TOOLS)
 
 
-def _table(max_tools: int, retention: float, sweep_interval: float, spans: tuple[float, ...]) -> ToolTable:
+def _table(
+    max_tools: int, retention: float, sweep_interval: float, spans: tuple[float, ...], clock: Callable[[], float]
+) -> ToolTable:
     """The default table, with these settings also when a recording made it before."""
-    table = default_table(lambda: ToolTable(max_tools))
+    table = default_table(lambda: ToolTable(max_tools, clock=clock))
     table.resize(max_tools)
     table.retention, table.sweep_interval, table.spans = retention, sweep_interval, spans
     return table

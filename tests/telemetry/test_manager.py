@@ -40,7 +40,8 @@ def samples(manager: MetricsManager, name: str) -> dict[frozenset[tuple[str, str
         frozenset(sample.labels.items()): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.name == name
+        # Without labels are those that another test added to the instrument of this name.
+        if sample.name == name and sample.labels
     }
 
 
@@ -302,10 +303,10 @@ def test_a_held_tool_keeps_recording_after_its_eviction(manager: MetricsManager)
 
 
 def test_unused_tools_go_after_the_retention_time_also_those_that_never_ran(
-    manager: MetricsManager, clock: Any, caplog: pytest.LogCaptureFixture
+    clock: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    manager._table.clock = clock
-    manager._table._swept = clock.now
+    MetricsManager.reset_for_testing()
+    manager = MetricsManager(clock=clock)
     manager.get_tool_metrics("never")
     manager.record_tool_execution("old")
     running = manager.get_tool_metrics("running")
@@ -317,13 +318,12 @@ def test_unused_tools_go_after_the_retention_time_also_those_that_never_ran(
         assert sorted(manager.get_all_stats()["tools"]) == ["running", "young"]
     assert "metrics.cleanup removed=2 remaining=2" in caplog.messages
     assert total(manager, "mcp_tool_execution_seconds_count", tool="old") == 0
+    MetricsManager.reset_for_testing()
 
 
 def test_retention_can_be_chosen(clock: Any) -> None:
     MetricsManager.reset_for_testing()
-    manager = MetricsManager(retention=timedelta(hours=1), cleanup_interval=60.0)
-    manager._table.clock = clock
-    manager._table._swept = clock.now
+    manager = MetricsManager(retention=timedelta(hours=1), cleanup_interval=60.0, clock=clock)
     manager.record_tool_execution("t")
     clock.advance(3601.0)
     assert manager.tool_metrics == {}

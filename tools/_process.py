@@ -7,6 +7,7 @@ tests can put a `tracefuse.tools.testing.FakeProcess` in its place; `_local` has
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -148,7 +149,9 @@ async def run(
             await _uninterrupted(partial(child.stop, grace))
         finally:
             if isinstance(error, TimeoutError | asyncio.CancelledError):
-                await _take_rest(child, consume)
+                # Whatever is wrong with the rest, what is raised is what cut the run.
+                with contextlib.suppress(Exception):
+                    await _take_rest(child, consume)
         raise
 
 

@@ -342,3 +342,23 @@ async def test_no_descriptor_and_no_task_is_left_after_an_early_end(terminal: bo
         await cut()
     assert descriptors() == before
     assert asyncio.all_tasks() == tasks
+
+
+async def test_a_rest_that_cannot_be_read_does_not_hide_the_cancellation() -> None:
+    first, chunks = asyncio.Event(), list[Chunk]()
+
+    def consume(chunk: Chunk) -> None:
+        if chunks:
+            raise ValueError("cannot read this")
+        chunks.append(chunk)
+
+    async def ready() -> None:
+        first.set()
+        await asyncio.Event().wait()
+
+    source = "import sys, time; sys.stdout.write('x' * 1_000_000); sys.stdout.flush(); time.sleep(600)"
+    task = asyncio.create_task(run(python(source), consume, spawn=spawn, ready=ready))
+    await first.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -19,6 +19,7 @@ from opentelemetry.metrics import Observation
 
 from tracefuse.telemetry import Attribute, Event, Instrumentation, SeverityNumber, emit_event
 
+from ._core import TRANSITIONS
 from ._events import BreakerMode, CircuitBreakerState
 from ._fork import hold_at_fork
 from ._live import LiveBreakers
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["BreakerTelemetry", "telemetry_for"]
 
 _log = logging.getLogger("tracefuse.resilience")
+_CHANGES = sorted({(origin.name, goal.name) for (origin, _), goal in TRANSITIONS.items()})
 _STATUSES = ("closed", "open", "half_open", BreakerMode.ISOLATED.value, BreakerMode.DISABLED.value)
 
 
@@ -49,18 +51,19 @@ class BreakerTelemetry:
         self._live = _meters.live(instrumentation)
 
     def watch(self, breaker: Watched) -> None:
-        """Report `breaker` at every collection for as long as it lives."""
+        """Report `breaker` at every collection for as long as it lives.
+
+        Its transitions begin at zero: a series that first appears with its first event is an increase
+        that `increase()` does not see.
+        """
         self._live.add(breaker)
+        for from_state, to_state in _CHANGES:
+            self._count_transition(breaker.name, from_state, to_state, 0)
 
     def transition(self, name: str, event: Transition) -> None:
         """Count a change of state and emit its event on the current span."""
         from_state, to_state = event.from_state.name, event.to_state.name
-        try:
-            self._transitions.add(
-                1, {Attribute.NAME: name, Attribute.FROM_STATE: from_state, Attribute.TO_STATE: to_state}
-            )
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the operation
-            _log.warning("metrics.transition_failed name=%s error=%s", name, error)
+        self._count_transition(name, from_state, to_state, 1)
         attributes: dict[str, str | int | float] = {
             Attribute.NAME: name,
             Attribute.FROM_STATE: from_state,
@@ -73,6 +76,13 @@ class BreakerTelemetry:
         opened = event.to_state is CircuitBreakerState.OPEN
         severity = SeverityNumber.WARN if opened else SeverityNumber.INFO
         emit_event(self.logger, Event.TRANSITION, attributes, severity=severity)
+
+    def _count_transition(self, name: str, from_state: str, to_state: str, count: int) -> None:
+        attributes = {Attribute.NAME: name, Attribute.FROM_STATE: from_state, Attribute.TO_STATE: to_state}
+        try:
+            self._transitions.add(count, attributes)
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the operation
+            _log.warning("metrics.transition_failed name=%s error=%s", name, error)
 
     def rejected(self, name: str, event: CallRejected) -> None:
         """Put a rejection on the current span; the first one since the last change is a log record too.

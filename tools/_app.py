@@ -26,9 +26,11 @@ from ._runner import Completed, Runner
 from ._settings import Settings, SettingsError, load_settings
 from .nmap._installation import inspect_nmap, script_database_path
 from .nmap._observer import NmapObserver
+from .nmap._own_templates import read_templates
 from .nmap._progress import OverallProgress
 from .nmap._resolver import resolve
 from .nmap._script_db import ScriptDatabase, load_script_database
+from .nmap._templates import TEMPLATES
 from .nmap._tool import LiveEvent, Nmap
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ def build(
     one the settings name; `store` keeps the breakers' states across restarts, by default nothing does.
 
     Raises:
-        SettingsError: a setting cannot be used; nothing was started.
+        SettingsError, TemplateError: a setting cannot be used; nothing was started.
 
     >>> build(Settings()).tool.name
     'nmap'
@@ -121,13 +123,15 @@ def build(
     instrumentation = instrumentation or Instrumentation.from_providers()
     breakers = Breakers(settings, instrumentation, store)
     breaker = breakers.registry.get(Nmap.name)
+    policy, scripts = _policy(settings), cache(partial(_scripts, settings.nmap.path))
     tool = Nmap(
-        _policy(settings),
+        policy,
         resolver=resolve,
-        scripts=cache(partial(_scripts, settings.nmap.path)),
+        scripts=scripts,
         privileged=os.geteuid() == 0,
         timeout=settings.nmap.timeout,
         output_limit=settings.nmap.output_limit,
+        templates=read_templates(settings.templates, policy, scripts()) if settings.templates else TEMPLATES,
     )
     runner = Runner(
         tool,

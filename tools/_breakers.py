@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tracefuse.resilience import BreakerConfig, BreakerRegistry, CircuitBreaker, SQLiteStore, StateKeeper
 
-from ._errors import ToolError
+from ._errors import ToolError, ToolResourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +34,8 @@ def breaker_config(settings: Settings) -> BreakerConfig:
         # A scan has a time limit of its own, so a hang never hides behind a caller who gives up.
         cancel_counts_after=None,
         expected_exception=(ToolError,),
+        # A scan that writes more than it may was asked for too much; nmap did nothing wrong.
+        ignored_exception=(ToolResourceError,),
     )
 
 

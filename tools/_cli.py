@@ -102,7 +102,8 @@ def templates(as_json: bool) -> None:
     """List the scan templates: what each sends, and roughly how long it takes."""
     from ._list_command import list_templates
 
-    list_templates(as_json=as_json)
+    with exit_codes(as_json=as_json):
+        list_templates(as_json=as_json)
 
 
 @cli.command()

@@ -13,7 +13,7 @@ from ._errors import MissingExtraError, QueueFullError, ToolError
 from ._exit import ExitCode
 from ._policy import PolicyError, PolicyViolation
 from ._settings import SettingsError
-from .nmap import ParseError
+from .nmap import ParseError, TemplateError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,7 @@ _KNOWN: Final[tuple[tuple[type[Exception], ExitCode, str, tuple[str, ...]], ...]
     (CircuitBreakerOpenError, ExitCode.CIRCUIT_OPEN, "circuit_open", ("breaker_name", "retry_after")),
     (SettingsError, ExitCode.REFUSED, "bad_setting", ("variable", "value", "expected")),
     (ConfigurationError, ExitCode.REFUSED, "bad_setting", ("variable", "value", "expected")),
+    (TemplateError, ExitCode.REFUSED, "bad_setting", ("name", "problem", "example")),
     (PolicyError, ExitCode.REFUSED, "bad_setting", ("field", "value", "expected")),
     (UnknownBreakerError, ExitCode.REFUSED, "no_such_breaker", ("name", "known")),
     (MissingExtraError, ExitCode.REFUSED, "missing_extra", ("feature", "extra")),

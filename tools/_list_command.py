@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from .nmap import TEMPLATES
+from ._app import build
 
 __all__ = ["list_templates"]
 
@@ -17,11 +17,11 @@ __all__ = ["list_templates"]
 def list_templates(*, as_json: bool) -> None:
     """Print every template: its nmap arguments, what it sends, and roughly how long it takes."""
     if as_json:
-        click.echo(json.dumps([asdict(template) for template in TEMPLATES.values()], indent=2))
+        click.echo(json.dumps([asdict(template) for template in build().tool.templates.values()], indent=2))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("template", "nmap arguments", "sends", "takes"):
         table.add_column(column)
-    for template in TEMPLATES.values():
+    for template in build().tool.templates.values():
         table.add_row(template.name, template.arguments, template.sends, template.takes)
     Console().print(table)

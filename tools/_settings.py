@@ -137,6 +137,7 @@ class Settings(BaseSettings):
 
     cache_dir: Path = Field(default_factory=_cache_dir)
     state_dir: Path = Field(default_factory=_state_dir)
+    templates: dict[str, str] = {}
     nmap: NmapSettings = NmapSettings()
     policy: PolicySettings = PolicySettings()
     retry: RetrySettings = RetrySettings()
@@ -193,9 +194,13 @@ def _section_error() -> SettingsError:
     """A section's own name was set, which cannot hold a value: `TRACEFUSE_NMAP=/usr/bin/nmap`."""
     for section, field in Settings.model_fields.items():
         variable = _variable([section])
-        if variable in os.environ and isinstance(field.default, _Section):
+        if variable not in os.environ:
+            continue
+        if isinstance(field.default, _Section):
             known = _names([section], field.default)
             return SettingsError(variable, os.environ[variable], f"it is a group of settings: {known}")
+        if isinstance(field.default, dict):
+            return SettingsError(variable, os.environ[variable], 'it is JSON, for example {"web": "-sV -p 80,443"}')
     return SettingsError(_PREFIX + "*", "", "one of these variables cannot be read")
 
 

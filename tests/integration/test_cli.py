@@ -241,6 +241,17 @@ def test_a_diff_of_what_is_no_result_says_so(env: dict[str, str], tmp_path: Path
     one_line(ran)
 
 
+def test_a_template_of_ones_own_is_used_and_one_that_breaks_the_policy_is_refused(env: dict[str, str]) -> None:
+    env["TRACEFUSE_TEMPLATES"] = '{"web": "-sV -p 80,443"}'
+    planned = tracefuse("scan", "127.0.0.1", "-t", "web", "--dry-run", "--json", env=env)
+    assert "-p80,443" in planned.json["argv"]
+    assert "web" in {template["name"] for template in tracefuse("templates", "--json", env=env).json}
+    for bad in ('{"web": "-oN /tmp/x"}', '{"quick": "-p 80"}', "[1]", "{"):
+        ran = tracefuse("scan", "127.0.0.1", env=env | {"TRACEFUSE_TEMPLATES": bad})
+        assert (ran.code, ran.out) == (2, "")
+        one_line(ran)
+
+
 def test_templates_are_listed(env: dict[str, str]) -> None:
     listed = tracefuse("templates", "--json", env=env).json
     assert {"quick", "standard", "thorough", "discovery"} <= {template["name"] for template in listed}

@@ -53,6 +53,7 @@ def test_a_variable_sets_its_field(
         ("TRACEFUSE_POLICY_NETWORKS", "10.0.0.1/8", "host bits"),
         ("TRACEFUSE_NMAP_PTAH", "x", "there is no such setting; there are TRACEFUSE_NMAP_PATH"),
         ("TRACEFUSE_NMAP", "/usr/bin/nmap", "it is a group of settings: TRACEFUSE_NMAP_PATH"),
+        ("TRACEFUSE_TEMPLATES", "{", "it is JSON, for example"),
         ("TRACEFUSE_SERVE_PORT", "65536", "less than or equal to 65535"),
     ],
 )

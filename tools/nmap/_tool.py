@@ -19,9 +19,10 @@ from ._progress import OverallProgress, ScanEstimate
 from ._reading import ReportParser
 from ._report import Report
 from ._scan_events import Progress
+from ._templates import TEMPLATES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from opentelemetry.util.types import AttributeValue
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ._scan_events import ScanEvent
     from ._scope import Resolver
     from ._script_db import ScriptDatabase
+    from ._templates import Template
 
 __all__ = ["LiveEvent", "Nmap"]
 
@@ -66,8 +68,10 @@ class Nmap:
         privileged: bool,
         timeout: float,
         output_limit: int | None = None,
+        templates: Mapping[str, Template] = TEMPLATES,
     ) -> None:
         self.policy = policy
+        self.templates = templates
         self._resolver = resolver
         self._scripts = scripts
         self._privileged = privileged
@@ -76,7 +80,7 @@ class Nmap:
 
     def plan(self, request: ScanRequest) -> ScanPlan:
         """What would be run. Raises PolicyViolation when that is nothing."""
-        return plan(request, self.policy, self._resolver, scripts=self._scripts(), privileged=self._privileged)
+        return plan(request, self.policy, self._resolver, self._scripts(), self.templates, privileged=self._privileged)
 
     def may_block(self, request: ScanRequest) -> bool:
         """Whether a target may be a name: it has a letter and is no IPv6 address."""

@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test check fmt bench serve collector nmap clean
+.PHONY: help demo test check fmt docs bench serve collector nmap clean
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -31,6 +31,10 @@ check: $(READY) ## Lint and type-check
 fmt: $(READY) ## Format, and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(READY) ## Write the generated pages and dashboards anew
+	$(BIN)/python docs/generate.py
+	$(BIN)/python deploy/grafana/generator
 
 bench: $(READY) nmap ## Measure; prints ratios against peers and floors of the same run
 	@$(BIN)/python -m pip install --quiet --group peers

@@ -191,7 +191,7 @@ def _explain(details: ErrorDetails) -> SettingsError:
 
 
 def _section_error() -> SettingsError:
-    """A section's own name was set, which cannot hold a value: `TRACEFUSE_NMAP=/usr/bin/nmap`."""
+    """A variable that cannot be read at all: a group's own name (`TRACEFUSE_NMAP=...`), or broken JSON."""
     for section, field in Settings.model_fields.items():
         variable = _variable([section])
         if variable not in os.environ:

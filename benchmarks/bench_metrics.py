@@ -225,6 +225,8 @@ def memory() -> bool:
             for tool in range(tools):
                 value = VALUES[(number + tool) % len(VALUES)] * 1.0001
                 manager.record_tool_execution(f"memory{what}{tool}", number % 4 != 0, value, error_type="timeout")
+        json.dumps(manager.get_all_stats())
+        manager.get_window_stats()
         gc.collect()
         used = tracemalloc.get_traced_memory()[0] / tools / 1024
         tracemalloc.stop()

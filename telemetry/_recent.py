@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left, insort
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ __all__ = ["RecentOutcomes", "RecentValues", "percentile"]
 
 _VALUES: Final = 1000
 _OUTCOMES: Final = 100
+_FEW: Final = 64
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
@@ -32,8 +34,8 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 class RecentValues:
     """The last `capacity` values. Not thread-safe.
 
-    A value costs one write. They are sorted when percentiles are asked for, and then not again until
-    another value came.
+    A value costs a write or two. They are sorted when percentiles are asked for; after that the few
+    values that came and went are put in and taken out by binary search, and only many are sorted anew.
 
     >>> recent = RecentValues(3)
     >>> for value in (9.0, 1.0, 2.0, 3.0):
@@ -42,12 +44,15 @@ class RecentValues:
     ((2.0, 3.0), [1.0, 2.0, 3.0])
     """
 
-    __slots__ = ("_answers", "_asked", "_capacity", "_next", "_ring")
+    __slots__ = ("_answers", "_asked", "_came", "_capacity", "_next", "_ordered", "_ring", "_went")
 
     def __init__(self, capacity: int = _VALUES) -> None:
         self._capacity = capacity
         self._ring = array("d")
         self._next = 0
+        self._ordered: array[float] | None = None
+        self._came: list[float] = []
+        self._went: list[float] = []
         self._asked: tuple[float, ...] | None = None
         self._answers: tuple[float, ...] = ()
 
@@ -55,21 +60,48 @@ class RecentValues:
         """Take in a finite `value`; the oldest leaves when there are more than `capacity`."""
         ring = self._ring
         at = self._next
+        if self._ordered is not None:
+            self._note(value, at)
         if at < len(ring):
             ring[at] = value
         else:
             ring.append(value)
+            if at + 1 == self._capacity:
+                # It grew with room to spare, and grows no more.
+                self._ring = array("d", ring)
         at += 1
         self._next = at if at < self._capacity else 0
+
+    def _note(self, value: float, at: int) -> None:
         self._asked = None
+        if len(self._came) == min(_FEW, self._capacity):
+            self._ordered = None
+            return
+        self._came.append(value)
+        if at < len(self._ring):
+            self._went.append(self._ring[at])
 
     def percentiles(self, percents: tuple[float, ...]) -> tuple[float, ...]:
         """The exact nearest-rank percentiles; 0.0 where there is no value."""
         if percents != self._asked:
-            ordered = sorted(self._ring)
+            ordered = self._sorted()
             self._answers = tuple(percentile(ordered, percent) for percent in percents)
             self._asked = percents
         return self._answers
+
+    def _sorted(self) -> array[float]:
+        ordered = self._ordered
+        if ordered is None:
+            ordered = self._ordered = array("d", sorted(self._ring))
+        else:
+            # Those that went are older than those that came, so they are there; out first, to need no more room.
+            for value in self._went:
+                del ordered[bisect_left(ordered, value)]
+            for value in self._came:
+                insort(ordered, value)
+        self._came.clear()
+        self._went.clear()
+        return ordered
 
     def __iter__(self) -> Iterator[float]:
         if len(self._ring) == self._capacity:
@@ -83,14 +115,15 @@ class RecentValues:
 
 
 class RecentOutcomes:
-    """How the last 100 executions ended, in parallel arrays: a tenth of the memory of as many dictionaries."""
+    """How the last 100 executions ended: one number for each, and the error types of those that have one."""
 
-    __slots__ = ("_errors", "_flags", "_next", "_when")
+    __slots__ = ("_errors", "_failures", "_next", "_rows")
 
     def __init__(self) -> None:
-        self._when = array("q")
-        self._flags = bytearray()
-        self._errors: list[str | None] = []
+        # Microseconds since the epoch, times four, plus the flags: one place in memory for each execution.
+        self._rows = array("q")
+        self._errors: dict[int, str] = {}
+        self._failures = 0
         self._next = 0
 
     def add(self, when: int, flags: int, error_type: str | None) -> None:
@@ -99,31 +132,39 @@ class RecentOutcomes:
         `flags` is 1 for a success, plus 2 when it timed out.
         """
         at = self._next
-        if at < len(self._flags):
-            self._when[at] = when
-            self._flags[at] = flags
-            self._errors[at] = error_type
+        row = when // 1000 * 4 + flags
+        rows = self._rows
+        if at < len(rows):
+            self._failures -= not rows[at] & 1
+            rows[at] = row
         else:
-            self._when.append(when)
-            self._flags.append(flags)
-            self._errors.append(error_type)
+            rows.append(row)
+        self._failures += not flags & 1
+        if error_type is not None:
+            self._errors[at] = error_type
+        elif self._errors:
+            self._errors.pop(at, None)
         at += 1
         self._next = at if at < _OUTCOMES else 0
 
     @property
+    def last(self) -> int | None:
+        """When the last one ended, in microseconds since the epoch; None when there was none."""
+        return self._rows[self._next - 1] >> 2 if self._rows else None
+
+    @property
     def failure_ratio(self) -> float:
         """The share of failures, 0.0 without executions."""
-        flags = self._flags
-        return (flags.count(0) + flags.count(2)) / len(flags) if flags else 0.0
+        return self._failures / len(self._rows) if self._rows else 0.0
 
     def __iter__(self) -> Iterator[tuple[int, bool, bool, str | None]]:
-        """When, success, timed out, error type; oldest first."""
-        count = len(self._flags)
+        """When in microseconds since the epoch, success, timed out, error type; oldest first."""
+        count = len(self._rows)
         start = self._next if count == _OUTCOMES else 0
         for index in range(count):
             at = (start + index) % count
-            flags = self._flags[at]
-            yield self._when[at], bool(flags & 1), bool(flags & 2), self._errors[at]
+            row = self._rows[at]
+            yield row >> 2, bool(row & 1), bool(row & 2), self._errors.get(at)
 
     def __len__(self) -> int:
-        return len(self._flags)
+        return len(self._rows)

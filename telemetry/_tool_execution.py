@@ -27,8 +27,8 @@ _PERCENTILES: Final = (50.0, 95.0, 99.0)
 _SUCCESS: Final = ("success", "none")
 
 
-def _moment(when: int) -> datetime:
-    return datetime.fromtimestamp(when / 1e9, UTC)
+def _moment(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)
 
 
 class ToolExecutionMetrics:
@@ -49,7 +49,7 @@ class ToolExecutionMetrics:
     __slots__ = (
         *("_clock", "_lock", "_outcomes", "_recent", "_repairs", "_wall", "_windows", "active", "attributes"),
         *("error_count", "failure_count", "last_used", "max_execution_time", "min_execution_time"),
-        *("outcomes", "success_count", "timeout_count", "tool_name", "total_execution_time", "when"),
+        *("outcomes", "success_count", "timeout_count", "tool_name", "total_execution_time"),
     )
 
     def __init__(
@@ -81,7 +81,6 @@ class ToolExecutionMetrics:
         self.total_execution_time = 0.0
         self.min_execution_time = math.inf
         self.max_execution_time = 0.0
-        self.when = 0
         self.outcomes: dict[tuple[str, str], int] = {}
         self._recent = RecentValues()
         self._outcomes = RecentOutcomes()
@@ -101,7 +100,6 @@ class ToolExecutionMetrics:
         self, now: float, when: int, seconds: float, success: bool, timed_out: bool, error_type: object, error: str
     ) -> None:
         """Take in what is already checked, `error` being the bounded error type; the caller holds the lock."""
-        self.when = when
         detail: str | None = None
         if success:
             key = _SUCCESS
@@ -135,7 +133,8 @@ class ToolExecutionMetrics:
     @property
     def last_execution_time(self) -> datetime | None:
         """When the last execution was recorded (UTC); None before the first."""
-        return _moment(self.when) if self.when else None
+        last = self._outcomes.last
+        return None if last is None else _moment(last)
 
     @property
     def recent_executions(self) -> list[dict[str, Any]]:
@@ -186,6 +185,7 @@ class ToolExecutionMetrics:
         with self._lock:
             count = self.execution_count
             p50, p95, p99 = self._recent.percentiles(_PERCENTILES)
+            last = self._outcomes.last
             total = min(self.total_execution_time, sys.float_info.max)
             return {
                 "tool_name": self.tool_name,
@@ -201,7 +201,7 @@ class ToolExecutionMetrics:
                 "p50_execution_time": round(p50, 4),
                 "p95_execution_time": round(p95, 4),
                 "p99_execution_time": round(p99, 4),
-                "last_execution_time": _moment(self.when).isoformat() if self.when else None,
+                "last_execution_time": None if last is None else _moment(last).isoformat(),
                 "recent_failure_rate": round(self._outcomes.failure_ratio * 100, 2),
             }
 

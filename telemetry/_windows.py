@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import sys
 from array import array
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -33,7 +33,7 @@ DEFAULT_SPANS: Final = (60.0, 300.0, 900.0, 3600.0)
 
 _SLOTS_PER_SPAN: Final = 6
 _BINS: Final = 512
-_BUFFER: Final = 128
+_BUFFER: Final = 64
 _MAPPING: Final[Any] = LogarithmicMapping(0.01)
 _key: Final = _MAPPING.key
 _QUANTILES: Final = (0.5, 0.95, 0.99)
@@ -148,7 +148,8 @@ class Windows:
 
     def __init__(self, spans: tuple[float, ...] = DEFAULT_SPANS) -> None:
         self._spans = spans
-        self._closed: tuple[deque[_Slot], ...] = tuple(deque() for _ in spans)
+        # Lists, not deques: an empty deque takes more than ten slots' references.
+        self._closed: tuple[list[_Slot], ...] = tuple([] for _ in spans)
         self._live: _Sketch | None = None
         self._start = self._last = 0.0
         self._until = -math.inf
@@ -189,7 +190,7 @@ class Windows:
         """Hand what is too old for a window to the slots of the next one; drop what is too old for all."""
         for level, slots in enumerate(self._closed):
             while slots and slots[0].last <= now - self._spans[level]:
-                old = slots.popleft()
+                old = slots.pop(0)
                 if level + 1 == len(self._spans):
                     continue
                 wider = self._closed[level + 1]

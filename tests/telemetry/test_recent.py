@@ -29,6 +29,17 @@ def test_percentiles_are_those_of_the_last_values(values: list[float], capacity:
     assert recent.percentiles((percent,)) == (naive(last, percent),)
 
 
+@given(st.lists(st.tuples(finite, st.integers(0, 3)), max_size=400), st.integers(1, 120))
+def test_percentiles_are_right_whenever_they_are_asked_for(rows: list[tuple[float, int]], capacity: int) -> None:
+    recent, seen = RecentValues(capacity), list[float]()
+    for value, asked in rows:
+        recent.add(value)
+        seen.append(value)
+        if asked == 0:
+            assert recent.percentiles((50, 95, 99)) == tuple(naive(seen[-capacity:], p) for p in (50, 95, 99))
+    assert recent.percentiles((99,)) == (naive(seen[-capacity:], 99),)
+
+
 def test_an_outlier_leaves_after_a_thousand_values() -> None:
     recent = RecentValues()
     for value in [60.0] * 1000 + [0.01] * 1000:
@@ -47,7 +58,7 @@ def test_percentiles_of_nothing_and_of_the_ends() -> None:
 def test_the_last_hundred_outcomes_are_kept(rows: list[tuple[float, bool, bool, str | None]]) -> None:
     outcomes, model = RecentOutcomes(), deque[tuple[int, bool, bool, str | None]](maxlen=100)
     for when, (_, success, late, error) in enumerate(rows):
-        outcomes.add(when, success + 2 * late, error)
+        outcomes.add(when * 1000, success + 2 * late, error)
         model.append((when, success, late, error))
     assert list(outcomes) == list(model)
     assert outcomes.failure_ratio == (sum(not row[1] for row in model) / len(model) if model else 0.0)

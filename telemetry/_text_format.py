@@ -59,8 +59,8 @@ def points_text(groups: Iterable[FamilyGroup], store: ExemplarStore) -> str:
             if family.type == "histogram":
                 lines += _histogram(family.name, labels, series, number.__getitem__)
             else:
-                pairs = _pairs(labels)
-                lines.append(f"{name}{{{pairs}}} {number[series.total]}" if pairs else f"{name} {number[series.total]}")
+                pairs, total = _pairs(labels), _total(series, number.__getitem__)
+                lines.append(f"{name}{{{pairs}}} {total}" if pairs else f"{name} {total}")
     return "\n".join([*lines, ""]) if lines else ""
 
 
@@ -83,8 +83,13 @@ def _histogram(name: str, labels: Labels, series: PointSeries, number: Callable[
     # As in `_families.py`: with negative buckets a sum may fall, so there is none, nor a count without it.
     if not series.bounds or series.bounds[0] >= 0:
         pairs = f"{{{_pairs(labels)}}}" if labels else ""
-        lines += [f"{name}_count{pairs} {number(counts[-1])}", f"{name}_sum{pairs} {number(series.total)}"]
+        lines += [f"{name}_count{pairs} {number(counts[-1])}", f"{name}_sum{pairs} {_total(series, number)}"]
     return lines
+
+
+def _total(series: PointSeries, number: Callable[[float], str]) -> str:
+    """The one number that may be -0.0, which equals 0.0 as a key."""
+    return number(series.total) if series.total else _number(series.total)
 
 
 def _pairs(labels: Labels) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         MetricsData,
     )
 
-__all__ = ["ExemplarStore", "FamilyGroup", "PointSeries", "exponential_buckets", "families", "grouped", "label_pairs"]
+__all__ = ["ExemplarStore", "exponential_buckets", "families", "label_pairs"]
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class ExemplarStore:
 
 
 @dataclass(slots=True)
-class PointSeries:
+class _Series:
     """Values of one label set: one number, or the counts of buckets whose last bound is infinity."""
 
     total: float
@@ -80,7 +80,7 @@ class PointSeries:
     counts: Sequence[int] = ()
     exemplars: list[Any] = field(default_factory=list[Any])
 
-    def merge(self, other: PointSeries, *, add: bool) -> None:
+    def merge(self, other: _Series, *, add: bool) -> None:
         """Take in a second point of the same labels: sums add up, of gauges the later counts."""
         self.total = self.total + other.total if add else other.total
         self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
@@ -88,31 +88,24 @@ class PointSeries:
 
 
 @dataclass(slots=True)
-class FamilyGroup:
-    """A family and its points by labels; `add` says that values of the same labels add up."""
-
+class _Group:
     family: Family
     add: bool
-    series: dict[Labels, PointSeries] = field(default_factory=dict[Labels, PointSeries])
+    series: dict[Labels, _Series] = field(default_factory=dict[Labels, _Series])
 
 
 def families(data: MetricsData, store: ExemplarStore, told: set[str]) -> list[Family]:
     """All families of `data`, each name once; conflicts are logged once, as long as they are not in `told`."""
-    return [_render(group, store) for group in grouped(data, told)]
-
-
-def grouped(data: MetricsData, told: set[str]) -> list[FamilyGroup]:
-    """The points of `data` by family and labels, for who writes them without making samples of them."""
-    groups: dict[str, FamilyGroup] = {}
+    groups: dict[str, _Group] = {}
     taken: dict[str, str] = {}
     for resource in data.resource_metrics:
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
                 _add(metric, groups, taken, told)
-    return list(groups.values())
+    return [_render(group, store) for group in groups.values()]
 
 
-def _add(metric: Metric, groups: dict[str, FamilyGroup], taken: dict[str, str], told: set[str]) -> None:
+def _add(metric: Metric, groups: dict[str, _Group], taken: dict[str, str], told: set[str]) -> None:
     group = _group(metric, groups, taken, told)
     if group is None:
         return
@@ -125,7 +118,7 @@ def _add(metric: Metric, groups: dict[str, FamilyGroup], taken: dict[str, str], 
             known.merge(series, add=group.add)
 
 
-def _group(metric: Metric, groups: dict[str, FamilyGroup], taken: dict[str, str], told: set[str]) -> FamilyGroup | None:
+def _group(metric: Metric, groups: dict[str, _Group], taken: dict[str, str], told: set[str]) -> _Group | None:
     """The group that `metric` belongs to; None when a family of another type has the name."""
     family = _family(metric)
     group = groups.get(family.name)
@@ -137,7 +130,7 @@ def _group(metric: Metric, groups: dict[str, FamilyGroup], taken: dict[str, str]
         _tell(told, f"metric {metric.name} is not exposed as {family.type} {family.name}: {holder} has that name")
         return None
     taken |= dict.fromkeys(names, f"{family.type} {family.name}")
-    group = groups[family.name] = FamilyGroup(family, add=isinstance(metric.data, Sum) or family.type == "histogram")
+    group = groups[family.name] = _Group(family, add=isinstance(metric.data, Sum) or family.type == "histogram")
     return group
 
 
@@ -181,14 +174,14 @@ def label_pairs(attributes: Mapping[str, Any]) -> Labels:
     return tuple(sorted(labels.items()))
 
 
-def _series(point: NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint) -> PointSeries:
+def _series(point: NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint) -> _Series:
     if isinstance(point, NumberDataPoint):
-        return PointSeries(point.value, exemplars=list(point.exemplars))
+        return _Series(point.value, exemplars=list(point.exemplars))
     if isinstance(point, HistogramDataPoint):
         bounds = tuple(map(float, point.explicit_bounds))
-        return PointSeries(point.sum, bounds, point.bucket_counts, list(point.exemplars))
+        return _Series(point.sum, bounds, point.bucket_counts, list(point.exemplars))
     bounds, counts = exponential_buckets(point)
-    return PointSeries(point.sum, bounds, counts, list(point.exemplars))
+    return _Series(point.sum, bounds, counts, list(point.exemplars))
 
 
 def exponential_buckets(point: ExponentialHistogramDataPoint) -> tuple[tuple[float, ...], list[int]]:
@@ -216,7 +209,7 @@ def exponential_buckets(point: ExponentialHistogramDataPoint) -> tuple[tuple[flo
     return tuple(upper for upper, _ in kept), [*counts, point.count - sum(counts)]
 
 
-def _render(group: FamilyGroup, store: ExemplarStore) -> Family:
+def _render(group: _Group, store: ExemplarStore) -> Family:
     family = group.family
     for labels, series in group.series.items():
         match family.type:
@@ -230,7 +223,7 @@ def _render(group: FamilyGroup, store: ExemplarStore) -> Family:
     return family
 
 
-def _render_histogram(family: Family, labels: Labels, series: PointSeries, store: ExemplarStore) -> None:
+def _render_histogram(family: Family, labels: Labels, series: _Series, store: ExemplarStore) -> None:
     name = family.name
     exemplars = store.update(name, labels, series.exemplars, series.bounds)
     # floatToGoString: "1.0" also for an int bound, where upstream writes "1" and breaks the series.

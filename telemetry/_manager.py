@@ -274,7 +274,7 @@ class MetricsManager:
         """
         try:
             reader = reader_in_use()
-            return None if reader is None else reader.text()
+            return None if reader is None else reader.exposition().body.decode()
         except Exception as error:  # noqa: BLE001 - a scrape must not break the application
             _log.error("prometheus.generate_metrics_error error=%r", error)
             return None

@@ -21,14 +21,11 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import InfoMetricFamily
-from prometheus_client.exposition import choose_encoder, generate_latest
+from prometheus_client.exposition import choose_encoder
 
-from ._families import ExemplarStore, families, grouped, label_pairs
-from ._text_format import family_text, points_text
+from ._families import ExemplarStore, families, label_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from opentelemetry.sdk.metrics.export import MetricsData
     from prometheus_client.core import Metric as Family
 
@@ -60,7 +57,6 @@ class PrometheusReader(PrometheusMetricReader):
         self._latest: MetricsData | None = None
         self._exemplars = ExemplarStore()
         self._told: set[str] = set()
-        self._ended = False
         self._registry.unregister(self._collector)
         self._collector: Any = _Collector(self)
         self._registry.register(self._collector)
@@ -78,23 +74,7 @@ class PrometheusReader(PrometheusMetricReader):
 
     def exposition(self, accept: str | None = None) -> Exposition:
         """The text for an HTTP `Accept` header: OpenMetrics with exemplars, or Prometheus' classic text."""
-        encoder, content_type = _encoder(accept)
-        if encoder is generate_latest:
-            return Exposition(self.text().encode(), content_type)
-        return Exposition(encoder(self._registry), content_type)
-
-    def text(self) -> str:
-        """The classic text, collected now: what prometheus_client writes for `scrape`, without making samples."""
-        with self._lock:
-            latest = None if self._ended else self._collect_now()
-            if latest is None:
-                return ""
-            return family_text(_target_info(latest)) + points_text(grouped(latest, self._told), self._exemplars)
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """From now on every scrape is empty."""
-        self._ended = True
-        super().shutdown(timeout_millis, **kwargs)  # pyright: ignore[reportUnknownMemberType]
+        return encode(self._registry, accept)
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """True at once: what is pulled needs no flushing."""
@@ -111,15 +91,11 @@ def encode(registry: CollectorRegistry, accept: str | None) -> Exposition:
     >>> encode(CollectorRegistry(), "application/openmetrics-text; version=1.0.0").body
     b'# EOF\\n'
     """
-    encoder, content_type = _encoder(accept)
-    return Exposition(encoder(registry), content_type)
-
-
-def _encoder(accept: str | None) -> tuple[Callable[[CollectorRegistry], bytes], str]:
     try:
-        return choose_encoder(accept or "")
+        encoder, content_type = choose_encoder(accept or "")
     except TypeError:  # a version that is not numbers
-        return choose_encoder("")
+        encoder, content_type = choose_encoder("")
+    return Exposition(encoder(registry), content_type)
 
 
 class _Collector:

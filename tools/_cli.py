@@ -184,4 +184,27 @@ def serve(host: str | None, port: int | None) -> None:
         sys.exit(run_service(host, port))
 
 
+@cli.command()
+@click.option("--url", default="http://127.0.0.1:8080/metrics", show_default=True, help="The service's /metrics.")
+@click.option("--once", is_flag=True, help="Show one scrape and end.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print the tools as CSV.")
+@click.option("--interval", type=click.FloatRange(min=0.1), default=2.0, show_default=True, help="Seconds.")
+@click.option("--svg", type=click.Path(dir_okay=False, writable=True), help="Write the latency distribution there.")
+def metrics(url: str, once: bool, as_json: bool, as_csv: bool, interval: float, svg: str | None) -> None:
+    """Watch how the tools of a running service do: rates, failures, quantiles, breakers.
+
+    \b
+    Example:
+      tracefuse serve &
+      tracefuse metrics
+      tracefuse metrics --once --json
+    """
+    with exit_codes(as_json=as_json):
+        from ._metrics_command import show_metrics
+
+        form = "json" if as_json else "csv" if as_csv else "table"
+        sys.exit(show_metrics(url, once=once, as_what=form, interval=interval, svg=svg))
+
+
 cli.add_command(breakers)

@@ -159,6 +159,21 @@ def test_promtool_accepts_the_exposition(service: Service, listening: int) -> No
     assert checked.returncode == 0, checked.stderr
 
 
+def test_the_figures_of_the_service_are_shown(service: Service, listening: int, tmp_path: Path) -> None:
+    service.scan(extra_args=f"-p {listening}")
+    env = environment(tmp_path)
+    url = f"{service.url}/metrics"
+    picture = tmp_path / "latency.svg"
+    shown = tracefuse("metrics", "--url", url, "--once", "--json", "--svg", str(picture), env=env)
+    assert (shown.code, shown.err) == (0, "")
+    assert "nmap" in shown.out
+    assert "<svg" in picture.read_text(encoding="utf-8")
+    assert "nmap" in tracefuse("metrics", "--url", url, "--once", env=env).out
+    nobody = tracefuse("metrics", "--url", "http://127.0.0.1:1/metrics", "--once", env=env)
+    assert nobody.code == 1
+    assert "is `tracefuse serve` running there?" in nobody.err
+
+
 def test_the_latency_histogram_leads_to_the_trace(service: Service, listening: int) -> None:
     trace_id = service.scan(extra_args=f"-p {listening}").json()["trace_id"]
     assert f'trace_id="{trace_id}"' in service.metrics(OPENMETRICS["accept"])

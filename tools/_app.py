@@ -130,6 +130,7 @@ def build(
         scripts=scripts,
         privileged=os.geteuid() == 0,
         timeout=settings.nmap.timeout,
+        host_timeout=settings.nmap.host_timeout,
         output_limit=settings.nmap.output_limit,
         templates=read_templates(settings.templates, policy, scripts()) if settings.templates else TEMPLATES,
     )

@@ -129,8 +129,10 @@ def show(result: str, form: str) -> None:
 @cli.command()
 @click.argument("old", type=click.Path(exists=True, dir_okay=False))
 @click.argument("new", type=click.Path(exists=True, dir_okay=False))
+@click.option("--ignore-script", "scripts", multiple=True, help="Leave this script's output out; may be repeated.")
+@click.option("--ignore-udp-open-filtered", "udp", is_flag=True, help="UDP ports that only did not answer are no news.")
 @click.option("--json", "as_json", is_flag=True, help="Print the changes as JSON.")
-def diff(old: str, new: str, as_json: bool) -> None:
+def diff(old: str, new: str, scripts: tuple[str, ...], udp: bool, as_json: bool) -> None:
     """Show what changed from the scan in OLD to the scan in NEW.
 
     The files hold nmap XML, or JSON from `tracefuse scan --json`. Exit code 1 when something changed.
@@ -144,7 +146,7 @@ def diff(old: str, new: str, as_json: bool) -> None:
     with exit_codes(as_json=as_json):
         from ._diff_command import show_diff
 
-        sys.exit(show_diff(old, new, as_json=as_json))
+        sys.exit(show_diff(old, new, as_json=as_json, ignore_scripts=scripts, ignore_udp_open_filtered=udp))
 
 
 @cli.command()

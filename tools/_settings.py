@@ -50,10 +50,11 @@ class _Section(BaseModel):
 
 
 class NmapSettings(_Section):
-    """The program: where it is, how long one run of it may take (seconds), and how much it may write (bytes)."""
+    """The program: where it is, seconds for one run of it and for one host, and the bytes it may write."""
 
     path: str = "nmap"
     timeout: float = Field(default=300.0, gt=0, le=86_400)
+    host_timeout: float | None = Field(default=None, ge=1, le=86_400)
     grace: float = Field(default=2.0, ge=0, le=60)
     output_limit: int = Field(default=1_000_000_000, ge=100_000, le=1_000_000_000_000)
 

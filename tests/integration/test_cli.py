@@ -223,6 +223,24 @@ def test_a_diff_of_two_scans_shows_the_port_that_opened(env: dict[str, str], tmp
     assert f"{other}/tcp" in changed.out
 
 
+def test_a_diff_leaves_out_what_it_is_told_to(env: dict[str, str], tmp_path: Path) -> None:
+    port = '<port protocol="udp" portid="53"><state state="{}"/><script id="banner" output="{}"/></port>'
+    scan = (
+        '<nmaprun scanner="nmap"><scaninfo type="udp" protocol="udp" numservices="1" services="53"/><host>'
+        '<status state="up"/><address addr="10.0.0.1"/><ports>{}</ports></host>'
+        '<runstats><finished time="2" exit="success"/><hosts up="1" down="0" total="1"/></runstats></nmaprun>'
+    )
+    old, new = tmp_path / "old.xml", tmp_path / "new.xml"
+    old.write_text(scan.format(port.format("open|filtered", "a")), encoding="utf-8")
+    new.write_text(scan.format(port.format("closed", "a")), encoding="utf-8")
+    assert tracefuse("diff", str(old), str(new), env=env).code == 1
+    assert tracefuse("diff", str(old), str(new), "--ignore-udp-open-filtered", env=env).code == 0
+    old.write_text(scan.format(port.format("open", "a")), encoding="utf-8")
+    new.write_text(scan.format(port.format("open", "b")), encoding="utf-8")
+    assert tracefuse("diff", str(old), str(new), env=env).code == 1
+    assert tracefuse("diff", str(old), str(new), "--ignore-script", "banner", env=env).code == 0
+
+
 @pytest.mark.parametrize("form", ["csv", "markdown", "text", "xml", "json"])
 def test_a_saved_result_is_shown_in_every_form(env: dict[str, str], tmp_path: Path, form: str) -> None:
     saved = Path(__file__).parents[1] / "cases" / "nmap-xml" / "04_sV_lo.xml"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._changes import Change, ChangeKind, ReportDiff
-from ._diff import diff
+from ._diff import VOLATILE_SCRIPTS, diff
 from ._export_csv import CSV_COLUMNS, report_to_csv
 from ._export_markdown import report_to_markdown
 from ._export_text import report_to_text
@@ -47,6 +47,7 @@ __all__ = [
     "OPTION_TABLE",
     "REPORT_SCHEMA",
     "TEMPLATES",
+    "VOLATILE_SCRIPTS",
     "Address",
     "Change",
     "ChangeKind",

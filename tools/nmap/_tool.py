@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -54,6 +55,7 @@ class Nmap:
         scripts: gives the script database of the installed nmap, or None.
         privileged: whether nmap runs with the right to send raw packets.
         timeout: seconds for one run, where the request does not say.
+        host_timeout: seconds after which nmap gives up on one host, where the request does not say.
         output_limit: bytes that one run may write.
     """
 
@@ -67,6 +69,7 @@ class Nmap:
         scripts: Callable[[], ScriptDatabase | None],
         privileged: bool,
         timeout: float,
+        host_timeout: float | None = None,
         output_limit: int | None = None,
         templates: Mapping[str, Template] = TEMPLATES,
     ) -> None:
@@ -76,6 +79,7 @@ class Nmap:
         self._scripts = scripts
         self._privileged = privileged
         self._timeout = timeout
+        self._host_timeout = host_timeout
         self._output_limit = output_limit
 
     def plan(self, request: ScanRequest) -> ScanPlan:
@@ -93,13 +97,19 @@ class Nmap:
     def command(self, plan: ScanPlan, program: Installation, workdir: str) -> Command:
         """nmap with our own options, then the plan's."""
         return Command(
-            argv=(program.path, *_MANAGED, *plan.argv),
+            argv=(program.path, *_MANAGED, *self._host_limit(plan), *plan.argv),
             env=clean_environment(),
             cwd=workdir,
             timeout=plan.timeout or self._timeout,
             output_limit=self._output_limit,
             terminal=needs_terminal(program.version),
         )
+
+    def _host_limit(self, plan: ScanPlan) -> tuple[str, ...]:
+        """The time limit of a host, where the request does not set its own."""
+        if self._host_timeout is None or any(option.name == "--host-timeout" for option in plan.options):
+            return ()
+        return (f"--host-timeout={math.ceil(self._host_timeout * 1000)}ms",)
 
     def collector(self) -> Collector[LiveEvent, Report]:
         """A fresh parser."""

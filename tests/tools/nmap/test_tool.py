@@ -43,9 +43,15 @@ def ended(task: str) -> bytes:
     return f'<taskend task="{task}" time="1795347997"/>'.encode()
 
 
-def tool() -> Nmap:
+def tool(host_timeout: float | None = None) -> Nmap:
     return Nmap(
-        Policy(), resolver=lambda name: (), scripts=lambda: None, privileged=False, timeout=5.0, output_limit=10_000_000
+        Policy(),
+        resolver=lambda name: (),
+        scripts=lambda: None,
+        privileged=False,
+        timeout=5.0,
+        host_timeout=host_timeout,
+        output_limit=10_000_000,
     )
 
 
@@ -84,6 +90,23 @@ def test_the_command_has_our_options_a_report_of_its_own_and_a_terminal_where_ne
     assert "--noninteractive" not in command.argv
     assert (command.cwd, command.timeout, command.output_limit) == ("/empty", 5.0, 10_000_000)
     assert command.terminal is terminal
+
+
+@pytest.mark.parametrize(
+    ("configured", "asked", "limits"),
+    [
+        (None, "", []),
+        (90.0, "", ["--host-timeout=90000ms"]),
+        (90.0, " --host-timeout 30s", ["--host-timeout=30s"]),
+    ],
+)
+def test_a_host_has_the_time_limit_of_the_request_else_that_of_the_settings(
+    configured: float | None, asked: str, limits: list[str]
+) -> None:
+    nmap = tool(configured)
+    plan = nmap.plan(ScanRequest("10.0.0.1", f"-n -Pn -p 80{asked}"))
+    command = nmap.command(plan, Installation("/usr/bin/nmap", (7, 93)), "/empty")
+    assert [argument for argument in command.argv if "host-timeout" in argument] == limits
 
 
 async def test_ports_are_told_before_their_host_is_done(runner: Callable[..., Runner]) -> None:

@@ -38,7 +38,8 @@ docs: $(READY) ## Write the generated pages and dashboards anew
 
 bench: $(READY) nmap ## Measure; prints ratios against peers and floors of the same run
 	@$(BIN)/python -m pip install --quiet --group peers
-	@set -e; for bench in benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
+	@for bench in benchmarks/bench_*.py; do echo "== $$bench"; \
+		$(BIN)/python $$bench || echo "$$bench: a goal was missed, or it could not run"; done
 
 serve: $(READY) nmap ## Run the service on loopback
 	@$(BIN)/tracefuse serve

@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from tracefuse.tools import Settings, SettingsError, load_settings
 
@@ -66,6 +67,17 @@ def test_a_bad_value_names_the_variable_and_what_would_be_right(
     assert (caught.value.variable, caught.value.value) == (variable, value)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_guide_lists_every_setting() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    for name, field in Settings.model_fields.items():
+        section = field.default
+        fields = (
+            [f"{name}_{inner}" for inner in type(section).model_fields] if isinstance(section, BaseModel) else [name]
+        )
+        for path in fields:
+            assert f"`TRACEFUSE_{path.upper()}`" in guide
 
 
 def test_settings_cannot_be_changed_once_read() -> None:

@@ -39,7 +39,7 @@ def show_metrics(
     fetch: Callable[[str], str] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ExitCode:
-    """Show the tools' rates, failures, quantiles and the breakers, live until interrupted, or `once`.
+    """Show the tools' rates, failures, quantiles and the breakers, live until interrupted (KeyboardInterrupt), or `once`.
 
     `as_what` is "table", "json" or "csv"; the latter two and `svg`, a file for the latency distribution,
     are written once, from two scrapes `interval` seconds apart (with `once` from one).
@@ -55,8 +55,6 @@ def show_metrics(
     except (OSError, ValueError) as error:
         click.echo(f"tracefuse: no metrics from {url}: {_reason(error)}; is `tracefuse serve` running there?", err=True)
         return ExitCode.FAILED
-    except KeyboardInterrupt:
-        pass
     return ExitCode.DONE
 
 

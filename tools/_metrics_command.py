@@ -39,7 +39,7 @@ def show_metrics(
     fetch: Callable[[str], str] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ExitCode:
-    """Show the tools' rates, failures, quantiles and the breakers, live until interrupted (KeyboardInterrupt), or `once`.
+    """Show the tools' rates, failures, quantiles and the breakers, live until interrupted, or `once`.
 
     `as_what` is "table", "json" or "csv"; the latter two and `svg`, a file for the latency distribution,
     are written once, from two scrapes `interval` seconds apart (with `once` from one).

@@ -60,5 +60,5 @@ $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo "no virtual environment could be made; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[serve]' --group dev
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[mcp,serve,yaml]' --group dev
 	@touch $@

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -17,14 +17,21 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 __all__ = [
+    "AlertSettings",
     "BreakerSettings",
+    "DiscoverySettings",
+    "HealthSettings",
+    "HistorySettings",
+    "LoggingSettings",
     "NmapSettings",
     "PolicySettings",
     "QueueSettings",
     "RetrySettings",
+    "ScheduleSettings",
     "ServeSettings",
     "Settings",
     "SettingsError",
+    "SidecarSettings",
     "TelemetrySettings",
     "load_settings",
 ]
@@ -104,11 +111,77 @@ class TelemetrySettings(_Section):
 
 
 class ServeSettings(_Section):
-    """Where `tracefuse serve` listens, and seconds that running scans get to finish at the end."""
+    """Where `tracefuse serve` listens, whom it lets in, and how much of it one client may take.
+
+    `grace` is the seconds that running scans get to finish at the end, `body_limit` bytes,
+    `request_timeout` seconds for a request that is no scan, `rate` requests a minute for each client and
+    tool, `max_requests` how many are served at once. `insecure` allows plain text off loopback.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65_535)
     grace: int = Field(default=10, ge=0, le=600)
+    tokens_file: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    insecure: bool = False
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    body_limit: int = Field(default=65_536, ge=1_024, le=16_777_216)
+    request_timeout: float = Field(default=10.0, gt=0, le=600)
+    rate: int = Field(default=60, ge=1, le=1_000_000)
+    max_requests: int = Field(default=2_000, ge=1, le=100_000)
+
+
+class HistorySettings(_Section):
+    """How long finished scans are kept (days), and how many bytes they may take in all."""
+
+    max_age: float = Field(default=90.0, gt=0, le=36_500)
+    max_bytes: int = Field(default=1_000_000_000, ge=1_000_000, le=1_000_000_000_000)
+
+
+class ScheduleSettings(_Section):
+    """Whether scheduled scans are run, how many of them at once, and how late (seconds) one still counts as on time."""
+
+    enabled: bool = True
+    concurrency: int = Field(default=2, ge=1, le=1000)
+    missed_after: float = Field(default=60.0, gt=0, le=86_400)
+
+
+class DiscoverySettings(_Section):
+    """Whether `/sd` offers what scans found to Prometheus as targets, and seconds after which it is too old."""
+
+    enabled: bool = False
+    max_age: float = Field(default=86_400.0, gt=0, le=31_536_000)
+
+
+class HealthSettings(_Section):
+    """How often the health checks run, and how long one may take, in seconds."""
+
+    interval: float = Field(default=15.0, gt=0, le=3_600)
+    timeout: float = Field(default=5.0, gt=0, le=60)
+
+
+class AlertSettings(_Section):
+    """Whether the alert rules are evaluated in the process, and how often, in seconds."""
+
+    enabled: bool = True
+    interval: float = Field(default=15.0, gt=0, le=3_600)
+
+
+class LoggingSettings(_Section):
+    """What the service logs on standard error: from which level on, as JSON lines or for people."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "console"
+
+
+class SidecarSettings(_Section):
+    """Whether `tracefuse serve` starts a collector beside itself; by default one that is found, as it is shipped."""
+
+    enabled: bool = False
+    path: str | None = None
+    config: Path | None = None
 
 
 def _folder(variable: str, below_home: str) -> Path:
@@ -146,6 +219,23 @@ class Settings(BaseSettings):
     queue: QueueSettings = QueueSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     serve: ServeSettings = ServeSettings()
+    history: HistorySettings = HistorySettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    discovery: DiscoverySettings = DiscoverySettings()
+    health: HealthSettings = HealthSettings()
+    alerts: AlertSettings = AlertSettings()
+    logging: LoggingSettings = LoggingSettings()
+    sidecar: SidecarSettings = SidecarSettings()
+
+    @property
+    def history_file(self) -> Path:
+        """Where scans and their results are kept."""
+        return self.state_dir / "history.sqlite3"
+
+    @property
+    def schedule_file(self) -> Path:
+        """Where schedules are kept."""
+        return self.state_dir / "schedules.sqlite3"
 
     @property
     def breaker_file(self) -> Path:

@@ -120,6 +120,7 @@ class ServeSettings(_Section):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65_535)
+    mcp: Literal["off", "http", "stdio"] = "off"
     grace: int = Field(default=10, ge=0, le=600)
     tokens_file: Path | None = None
     tls_cert: Path | None = None

@@ -1,4 +1,4 @@
-"""Starts the parts of a service in order and stops them in the opposite order, each within its time."""
+"""Stops the parts of a service in the opposite order to that in which they began, each within its time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
 __all__ = ["Lifecycle", "StopReport", "StoppedPart"]
 
@@ -47,47 +47,33 @@ class StopReport:
 @dataclass(frozen=True, slots=True)
 class _Part:
     name: str
-    start: Act | None
-    stop: Act | None
+    stop: Act
     timeout: float
 
 
 class Lifecycle:
-    """The one place that knows in which order a service comes up and goes down.
+    """The one place that knows what runs, and in which order it goes down.
 
-    A part's `start` and `stop` are functions or coroutine functions. A plain `stop` runs on a daemon
-    thread, because it may block, and one that hangs must hold up neither the others nor the exit.
+    It is told of each part once that part runs, so that what failed to come up is never stopped. A
+    part's `stop` is a function or a coroutine function. A plain one runs on a daemon thread, because it
+    may block, and one that hangs must hold up neither the others nor the exit.
 
     >>> done = []
     >>> lifecycle = Lifecycle()
-    >>> lifecycle.add("store", start=lambda: done.append("open"), stop=lambda: done.append("close"))
-    >>> lifecycle.add("face", start=lambda: done.append("listen"), stop=lambda: done.append("hang up"))
-    >>> async def live():
-    ...     await lifecycle.start()
-    ...     return (await lifecycle.stop()).clean
-    >>> asyncio.run(live()), done
-    (True, ['open', 'listen', 'hang up', 'close'])
+    >>> lifecycle.add("store", lambda: done.append("close"))
+    >>> lifecycle.add("face", lambda: done.append("hang up"))
+    >>> asyncio.run(lifecycle.stop()).clean, done
+    (True, ['hang up', 'close'])
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._parts: list[_Part] = []
         self._running: list[_Part] = []
         self._stopping: asyncio.Task[StopReport] | None = None
 
-    def add(self, name: str, *, start: Act | None = None, stop: Act | None = None, timeout: float = 5.0) -> None:
-        """Add a part after those that are there; `timeout` is the seconds that its `stop` may take."""
-        self._parts.append(_Part(name, start, stop, timeout))
-
-    async def start(self) -> None:
-        """Start all parts in order. When one cannot be started, those before it are stopped and its error is raised."""
-        for part in self._parts:
-            try:
-                await _answer(part.start)
-            except BaseException:
-                await self.stop()
-                raise
-            self._running.append(part)
+    def add(self, name: str, stop: Act, *, timeout: float = 5.0) -> None:
+        """Add a part that runs now; `timeout` is the seconds that its `stop` may take."""
+        self._running.append(_Part(name, stop, timeout))
 
     async def stop(self) -> StopReport:
         """Stop what runs, the last part first; what one of them raises or keeps waiting is reported, not raised.
@@ -107,7 +93,7 @@ class Lifecycle:
     async def _end(self, part: _Part) -> StoppedPart:
         began, error = self._clock(), None
         try:
-            await asyncio.wait_for(_stopped(part.stop, part.name), part.timeout)
+            await asyncio.wait_for(_stopped(part), part.timeout)
         except TimeoutError:
             error = f"did not stop within {part.timeout:g} s"
         except Exception as raised:  # noqa: BLE001 - the other parts still have to be stopped
@@ -117,18 +103,15 @@ class Lifecycle:
         return StoppedPart(part.name, self._clock() - began, error)
 
 
-async def _answer(act: Act | None) -> None:
-    answer = None if act is None else act()
-    if inspect.isawaitable(answer):
-        await answer
+async def _stopped(part: _Part) -> None:
+    if inspect.iscoroutinefunction(part.stop):
+        await part.stop()
+    else:
+        await _on_daemon_thread(part)
 
 
-def _stopped(stop: Act | None, name: str) -> Awaitable[object]:
-    return _answer(stop) if stop is None or inspect.iscoroutinefunction(stop) else _on_daemon_thread(stop, name)
-
-
-async def _on_daemon_thread(act: Act, name: str) -> None:
-    """Run `act` where it blocks nobody; `asyncio.to_thread` would be waited for when the loop ends."""
+async def _on_daemon_thread(part: _Part) -> None:
+    """Run its `stop` where it blocks nobody; `asyncio.to_thread` would be waited for when the loop ends."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 
@@ -143,11 +126,11 @@ async def _on_daemon_thread(act: Act, name: str) -> None:
     def run() -> None:
         error: Exception | None = None
         try:
-            act()
+            part.stop()
         except Exception as raised:  # noqa: BLE001 - handed to who waits
             error = raised
         if not loop.is_closed():
             loop.call_soon_threadsafe(tell, error)
 
-    threading.Thread(target=run, name=f"tracefuse-stop-{name}", daemon=True).start()
+    threading.Thread(target=run, name=f"tracefuse-stop-{part.name}", daemon=True).start()
     await done

@@ -15,24 +15,19 @@ def told(log: list[str], what: str) -> object:
     return None
 
 
-async def test_parts_start_in_order_and_stop_in_the_opposite_order() -> None:
+async def test_parts_stop_in_the_opposite_order() -> None:
     log: list[str] = []
     lifecycle = Lifecycle()
-
-    async def begin() -> None:
-        log.append("b begins")
 
     async def end() -> None:
         log.append("b ends")
 
-    lifecycle.add("a", start=lambda: told(log, "a begins"), stop=lambda: told(log, "a ends"))
-    lifecycle.add("b", start=begin, stop=end)
-    lifecycle.add("c")
-    await lifecycle.start()
+    lifecycle.add("a", lambda: told(log, "a ends"))
+    lifecycle.add("b", end)
     report = await lifecycle.stop()
-    assert log == ["a begins", "b begins", "b ends", "a ends"]
+    assert log == ["b ends", "a ends"]
     assert report.clean
-    assert [part.name for part in report.parts] == ["c", "b", "a"]
+    assert [part.name for part in report.parts] == ["b", "a"]
 
 
 async def test_a_part_that_fails_to_stop_does_not_keep_the_others() -> None:
@@ -42,9 +37,8 @@ async def test_a_part_that_fails_to_stop_does_not_keep_the_others() -> None:
     def broken() -> None:
         raise OSError("disk is gone")
 
-    lifecycle.add("first", stop=lambda: told(log, "first ends"))
-    lifecycle.add("broken", stop=broken)
-    await lifecycle.start()
+    lifecycle.add("first", lambda: told(log, "first ends"))
+    lifecycle.add("broken", broken)
     report = await lifecycle.stop()
     assert log == ["first ends"]
     assert not report.clean
@@ -60,34 +54,18 @@ async def test_a_part_that_hangs_is_left_after_its_time(kind: str) -> None:
     async def hang() -> None:
         await asyncio.Event().wait()
 
-    lifecycle.add("first", stop=lambda: told(log, "first ends"))
-    lifecycle.add("hanging", stop=hang if kind == "coroutine" else lambda: released.wait(60), timeout=0.05)
-    await lifecycle.start()
+    lifecycle.add("first", lambda: told(log, "first ends"))
+    lifecycle.add("hanging", hang if kind == "coroutine" else lambda: released.wait(60), timeout=0.05)
     report = await lifecycle.stop()
     released.set()
     assert log == ["first ends"]
     assert str(report) == "hanging: did not stop within 0.05 s"
 
 
-async def test_when_a_part_cannot_start_those_before_it_are_stopped() -> None:
-    log: list[str] = []
-    lifecycle = Lifecycle()
-
-    def refuse() -> None:
-        raise ValueError("port is taken")
-
-    lifecycle.add("store", start=lambda: told(log, "open"), stop=lambda: told(log, "close"))
-    lifecycle.add("face", start=refuse, stop=lambda: told(log, "never"))
-    with pytest.raises(ValueError, match="port is taken"):
-        await lifecycle.start()
-    assert log == ["open", "close"]
-
-
 async def test_stopping_twice_stops_once() -> None:
     log: list[str] = []
     lifecycle = Lifecycle()
-    lifecycle.add("part", stop=lambda: told(log, "ends"))
-    await lifecycle.start()
+    lifecycle.add("part", lambda: told(log, "ends"))
     first, second = await asyncio.gather(lifecycle.stop(), lifecycle.stop())
     assert (first, log) == (second, ["ends"])
 
@@ -102,8 +80,7 @@ async def test_a_stop_goes_on_when_who_waits_for_it_is_cancelled() -> None:
         await leave.wait()
         log.append("ended")
 
-    lifecycle.add("slow", stop=slow)
-    await lifecycle.start()
+    lifecycle.add("slow", slow)
     waiting = asyncio.create_task(lifecycle.stop())
     await entered.wait()
     waiting.cancel()

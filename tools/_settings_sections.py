@@ -1,0 +1,232 @@
+"""The sections of the settings: every field with its type, range, default and meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path  # noqa: TC003 - pydantic reads it
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_settings import NoDecode
+
+from ._policy import PRIVATE_NETWORKS
+
+__all__ = [
+    "RESTART",
+    "AlertSettings",
+    "BreakerSettings",
+    "DiscoverySettings",
+    "HealthSettings",
+    "HistorySettings",
+    "LoggingSettings",
+    "NmapSettings",
+    "PolicySettings",
+    "QueueSettings",
+    "RestartOnly",
+    "RetrySettings",
+    "ScheduleSettings",
+    "Section",
+    "ServeSettings",
+    "SidecarSettings",
+    "TelemetrySettings",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RestartOnly:
+    """Marks a setting that a running service cannot change: what it sets is built once, at the start."""
+
+
+RESTART: Final = RestartOnly()
+
+
+def _parts(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _split(value: object) -> object:
+    """Let a comma list stand for a tuple, as people write one in a variable."""
+    return _parts(value) if isinstance(value, str) else value
+
+
+def _networks(value: object) -> object:
+    return tuple(map(ip_network, _parts(value))) if isinstance(value, str) else value
+
+
+_Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+_Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
+
+
+class Section(BaseModel):
+    """A group of settings: frozen, and without room for a name that is not in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NmapSettings(Section):
+    """The program and what one run of it may take."""
+
+    path: str = Field(default="nmap", description="the program: a name on PATH, or a path")
+    timeout: float = Field(default=300.0, gt=0, le=86_400, description="seconds for one run of nmap")
+    host_timeout: float | None = Field(
+        default=None,
+        ge=1,
+        le=86_400,
+        description="seconds after which nmap gives up on one host; `--host-timeout` of a request wins",
+    )
+    grace: float = Field(default=2.0, ge=0, le=60, description="seconds from asking nmap to end until it is killed")
+    output_limit: int = Field(
+        default=1_000_000_000,
+        ge=100_000,
+        le=1_000_000_000_000,
+        description="bytes that one run of nmap may write before it is stopped",
+    )
+
+
+class QueueSettings(Section):
+    """How many scans run at once, and how many more may wait."""
+
+    total: int = Field(default=8, ge=1, le=1000, description="scans at once, in all")
+    per_tool: int = Field(default=4, ge=1, le=1000, description="scans at once of one tool; more wait, by turns")
+    length: int = Field(
+        default=100, ge=0, le=100_000, description="scans that may wait; more are refused with a time to come back"
+    )
+
+
+class PolicySettings(Section):
+    """What may be scanned, and how; a running scan keeps the policy that it was admitted under."""
+
+    networks: _Networks = Field(default=PRIVATE_NETWORKS, description="networks that targets may lie in")
+    domains: _Texts = Field(
+        default=(".lab.internal",),
+        description="domains whose names may be scanned; their addresses must lie in the networks, too",
+    )
+    max_addresses: int = Field(default=1024, ge=1, le=1_048_576, description="addresses in one scan")
+    allow_intrusive: bool = Field(
+        default=False, description="allow options and scripts that may disturb or attack the target"
+    )
+
+
+class RetrySettings(Section):
+    """How a failed run is tried again."""
+
+    attempts: int = Field(default=2, ge=1, le=10, description="tries in all, the first included")
+    wait: float = Field(default=0.5, gt=0, le=300, description="seconds before the second try")
+
+
+class BreakerSettings(Section):
+    """When the circuit opens, and for how long."""
+
+    failure_threshold: int = Field(default=5, ge=1, le=1000, description="failures in a row that open the circuit")
+    recovery_timeout: float = Field(
+        default=60.0, gt=0, le=86_400, description="seconds until a probe is let through; grows while probes fail"
+    )
+
+
+class TelemetrySettings(Section):
+    """What goes beyond the standard `OTEL_*` variables."""
+
+    trace_url: str | None = Field(
+        default=None, description="link to a trace in your backend, with `{trace_id}` in it; printed after a scan"
+    )
+    record_arguments: bool = Field(default=False, description="put nmap's command line, targets included, on its span")
+    redact_targets: bool = Field(default=False, description="leave addresses out of host events")
+    shutdown_deadline: float = Field(default=5.0, gt=0, le=60, description="seconds for the last flush")
+
+
+class ServeSettings(Section):
+    """Where `tracefuse serve` listens, whom it lets in, and how much of it one client may take."""
+
+    host: Annotated[str, RESTART] = Field(
+        default="127.0.0.1", description="address to listen on; off loopback only with tokens and TLS"
+    )
+    port: Annotated[int, RESTART] = Field(default=8080, ge=0, le=65_535, description="port; 0 takes a free one")
+    grace: Annotated[int, RESTART] = Field(
+        default=10, ge=0, le=600, description="seconds that running scans get to finish at the end"
+    )
+    tokens_file: Annotated[Path | None, RESTART] = Field(
+        default=None, description="file with the hashed tokens of those who may use the service"
+    )
+    tls_cert: Annotated[Path | None, RESTART] = Field(default=None, description="certificate chain, PEM")
+    tls_key: Annotated[Path | None, RESTART] = Field(default=None, description="its private key, PEM")
+    insecure: Annotated[bool, RESTART] = Field(default=False, description="allow plain text off loopback")
+    allowed_hosts: Annotated[_Texts, RESTART] = Field(
+        default=(), description="names that requests may address the service by, beside loopback's"
+    )
+    cors_origins: Annotated[_Texts, RESTART] = Field(default=(), description="origins whose pages may call the service")
+    body_limit: Annotated[int, RESTART] = Field(
+        default=65_536, ge=1_024, le=16_777_216, description="bytes of a request's body"
+    )
+    request_timeout: Annotated[float, RESTART] = Field(
+        default=10.0, gt=0, le=600, description="seconds for a request that is no scan"
+    )
+    rate: Annotated[int, RESTART] = Field(
+        default=60, ge=1, le=1_000_000, description="requests a minute for each client and tool"
+    )
+    max_requests: Annotated[int, RESTART] = Field(
+        default=2_000, ge=1, le=100_000, description="requests that are served at once"
+    )
+
+
+class HistorySettings(Section):
+    """What is kept of finished scans."""
+
+    max_age: float = Field(default=90.0, gt=0, le=36_500, description="days that a finished scan is kept")
+    max_bytes: int = Field(
+        default=1_000_000_000, ge=1_000_000, le=1_000_000_000_000, description="bytes that all of them may take"
+    )
+
+
+class ScheduleSettings(Section):
+    """The scans that run by themselves."""
+
+    enabled: bool = Field(default=True, description="run scheduled scans")
+    concurrency: int = Field(default=2, ge=1, le=1000, description="scheduled scans at once")
+    missed_after: float = Field(
+        default=60.0, gt=0, le=86_400, description="seconds of delay up to which a run counts as on time"
+    )
+
+
+class DiscoverySettings(Section):
+    """Targets for Prometheus from what scans found, at `/sd`."""
+
+    enabled: bool = Field(default=False, description="offer them")
+    max_age: float = Field(
+        default=86_400.0, gt=0, le=31_536_000, description="seconds after which a scan is too old to tell"
+    )
+
+
+class HealthSettings(Section):
+    """The health checks of the service."""
+
+    interval: float = Field(default=15.0, gt=0, le=3_600, description="seconds between two rounds of checks")
+    timeout: float = Field(default=5.0, gt=0, le=60, description="seconds that one check may take")
+
+
+class AlertSettings(Section):
+    """The alert rules that are evaluated in the process."""
+
+    enabled: bool = Field(default=True, description="evaluate them")
+    interval: float = Field(default=15.0, gt=0, le=3_600, description="seconds between two evaluations")
+
+
+class LoggingSettings(Section):
+    """What the service logs on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least severe to log")
+    format: Annotated[Literal["json", "console"], RESTART] = Field(
+        default="console", description="JSON lines, or lines for people"
+    )
+
+
+class SidecarSettings(Section):
+    """A collector beside the service."""
+
+    enabled: Annotated[bool, RESTART] = Field(default=False, description="start it with `tracefuse serve`")
+    path: Annotated[str | None, RESTART] = Field(
+        default=None, description="its program; by default one that is found on PATH"
+    )
+    config: Annotated[Path | None, RESTART] = Field(
+        default=None, description="its configuration; by default the one that is shipped"
+    )

@@ -38,15 +38,17 @@ if TYPE_CHECKING:
 
     from tracefuse.resilience import CircuitBreaker, StateStore
 
+    from ._recorder import Recorder
     from ._stream import EventStream
     from ._tool import Caller, Installation
     from .nmap._report import Report
     from .nmap._request import ScanPlan, ScanRequest
 
-__all__ = ["App", "CompletedScan", "ScanStream", "build"]
+__all__ = ["App", "CompletedScan", "ScanRecorder", "ScanStream", "build"]
 
 CompletedScan: TypeAlias = "Completed[ScanPlan, Report]"
 ScanRunner: TypeAlias = "Runner[ScanRequest, ScanPlan, LiveEvent, Report]"
+ScanRecorder: TypeAlias = "Recorder[ScanPlan, CompletedScan]"
 ScanStream: TypeAlias = "EventStream[LiveEvent, CompletedScan, Report]"
 
 
@@ -75,6 +77,8 @@ class App:
         caller: Caller | None = None,
         on_event: Callable[[LiveEvent], None] | None = None,
         progress_callback: Callable[[OverallProgress], None] | None = None,
+        scan_id: str | None = None,
+        recorder: ScanRecorder | None = None,
     ) -> CompletedScan:
         """Run one scan; see `Runner.run` for what it raises.
 
@@ -87,9 +91,17 @@ class App:
                 call_safely(progress_callback, event)
             call_safely(on_event, event)
 
-        return await self.runner.run(request, caller=caller, on_event=told)
+        return await self.runner.run(request, caller=caller, on_event=told, scan_id=scan_id, recorder=recorder)
 
-    def stream(self, request: ScanRequest, *, caller: Caller | None = None, buffer: int = 1000) -> ScanStream:
+    def stream(
+        self,
+        request: ScanRequest,
+        *,
+        caller: Caller | None = None,
+        buffer: int = 1000,
+        scan_id: str | None = None,
+        recorder: ScanRecorder | None = None,
+    ) -> ScanStream:
         """Run one scan while its events are taken: `async for event in app.stream(request)`.
 
         They are `ScanStarted`, `PhaseBegan`, `PhaseEnded`, `Progress` (of the phase), `OverallProgress`,
@@ -97,7 +109,7 @@ class App:
         the scan has to wait. The last one is the `Completed`. A failed run that is tried again begins
         again with `ScanStarted`. See `Runner.stream` for leaving early and for slow readers.
         """
-        return self.runner.stream(request, caller=caller, buffer=buffer)
+        return self.runner.stream(request, caller=caller, buffer=buffer, scan_id=scan_id, recorder=recorder)
 
 
 def build(

@@ -31,6 +31,7 @@ from ._errors import QueueFullError
 from ._listeners import Callback
 from ._local import spawn
 from ._places import Places
+from ._recorder import NoRecord
 from ._stream import EventStream
 from ._tool import Caller
 
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
 
     from ._listeners import Listener
     from ._process import Spawn
-    from ._tool import Installation, Observer, Tool
+    from ._recorder import Recorder
+    from ._tool import Estimate, Installation, Observer, Tool
 
 __all__ = ["Completed", "Runner", "new_scan_id"]
 
@@ -131,12 +133,18 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
         )
 
     async def run(
-        self, request: RequestT, *, caller: Caller | None = None, on_event: Callable[[EventT], None] | None = None
+        self,
+        request: RequestT,
+        *,
+        caller: Caller | None = None,
+        on_event: Callable[[EventT], None] | None = None,
+        scan_id: str | None = None,
+        recorder: Recorder[PlanT, Completed[PlanT, ResultT]] | None = None,
     ) -> Completed[PlanT, ResultT]:
         """Check `request`, run it, and return its result.
 
-        `on_event` gets every event of the tool as it happens, in the event loop's thread: be quick. One
-        that raises is logged and changes nothing.
+        `scan_id` is a new one by default; `recorder` keeps the run. `on_event` gets every event of the tool
+        as it happens, in the event loop's thread: be quick. One that raises is logged and changes nothing.
 
         Raises:
             PolicyViolation: refused; nothing was started.
@@ -144,10 +152,17 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
             CircuitBreakerOpenError: the tool failed too often lately; see its `retry_after`.
             ToolError: it failed; `result` holds what had been found.
         """
-        return await self._run(request, caller or Caller(), Found(), Callback(on_event))
+        kept = _Kept(scan_id or self._new_id(), recorder or NoRecord())
+        return await self._run(request, caller or Caller(), kept, Found(), Callback(on_event))
 
     def stream(
-        self, request: RequestT, *, caller: Caller | None = None, buffer: int = 1000
+        self,
+        request: RequestT,
+        *,
+        caller: Caller | None = None,
+        buffer: int = 1000,
+        scan_id: str | None = None,
+        recorder: Recorder[PlanT, Completed[PlanT, ResultT]] | None = None,
     ) -> EventStream[EventT, Completed[PlanT, ResultT], ResultT]:
         """Check `request` and run it while `async for` takes its events; the last one is the `Completed`.
 
@@ -156,25 +171,47 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
         came before; its `result` holds what had been found, however it ended.
         """
         found = Found[EventT, ResultT]()
+        kept = _Kept(scan_id or self._new_id(), recorder or NoRecord())
         return EventStream(
-            partial(self._run, request, caller or Caller(), found),
+            partial(self._run, request, caller or Caller(), kept, found),
             lambda: found.result,
             size=buffer,
             supersedes=self._tool.supersedes,
         )
 
     async def _run(
-        self, request: RequestT, caller: Caller, found: Found[EventT, ResultT], listener: Listener[EventT]
+        self,
+        request: RequestT,
+        caller: Caller,
+        kept: _Kept[PlanT, ResultT],
+        found: Found[EventT, ResultT],
+        listener: Listener[EventT],
     ) -> Completed[PlanT, ResultT]:
-        scan_id, began = self._new_id(), self._clock()
-        with operation_span(self._tracer, f"{self._tool.name} scan", attributes=_who(scan_id, caller)) as span:
+        began = self._clock()
+        with operation_span(self._tracer, f"{self._tool.name} scan", attributes=_who(kept.scan_id, caller)) as span:
             plan = await self._admission.plan(request, span)
+            trace_id = _trace_id(span)
+            await kept.recorder.planned(plan, trace_id)
             with self._full_queue_counted():
                 async with self._admission.place(caller, span, listener):
                     with self._measured(began, span, found):
+                        attempt = partial(self._attempt, kept.recorder)
                         estimate = self._tool.estimate(plan)
-                        result = await self._pipeline.call(self._attempts.run, plan, found, listener, estimate)
-            return Completed(scan_id, _trace_id(span), plan, result, found.attempts, self._clock() - began)
+                        result = await self._pipeline.call(attempt, plan, found, listener, estimate)
+            done = Completed(kept.scan_id, trace_id, plan, result, found.attempts, self._clock() - began)
+            span.set_attributes(await kept.recorder.completed(done))
+            return done
+
+    async def _attempt(
+        self,
+        recorder: Recorder[PlanT, Completed[PlanT, ResultT]],
+        plan: PlanT,
+        found: Found[EventT, ResultT],
+        listener: Listener[EventT],
+        estimate: Estimate[EventT],
+    ) -> ResultT:
+        recorder.admitted()
+        return await self._attempts.run(plan, found, listener, estimate)
 
     @contextmanager
     def _full_queue_counted(self) -> Generator[None]:
@@ -203,6 +240,14 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
             self._scans.ended(name, status, seconds=seconds)
             if found.observer is not None and found.result is not None:
                 span.set_attributes(found.observer.result(found.result))
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept(Generic[PlanT, ResultT]):
+    """Under which id a run is kept, and by whom."""
+
+    scan_id: str
+    recorder: Recorder[PlanT, Completed[PlanT, ResultT]]
 
 
 def _who(scan_id: str, caller: Caller) -> dict[str, AttributeValue]:

@@ -15,8 +15,10 @@ from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .._app import App, build
+from .._recorder import NoRecord
 from .._runner import Completed
 from .._settings import Settings
+from .._stream import EventStream
 from ._plan import plan
 from ._reading import ReportParser
 from ._script_db import ScriptDatabase
@@ -24,7 +26,8 @@ from ._script_db import ScriptDatabase
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from .._app import CompletedScan, ScanRunner
+    from .._app import CompletedScan, ScanRecorder, ScanRunner, ScanStream
+    from .._listeners import Listener
     from .._tool import Caller
     from ._request import ScanRequest
     from ._tool import Nmap
@@ -98,19 +101,43 @@ class FakeRunner:
         *,
         caller: Caller | None = None,
         on_event: Callable[[Any], None] | None = None,
+        scan_id: str | None = None,
+        recorder: ScanRecorder | None = None,
     ) -> CompletedScan:
         """Answer `request`; see `Runner.run` for what it raises."""
         del caller
+        recorder = recorder or NoRecord()
         self.requests.append(request)
         planned = plan(request, self._tool.policy, lambda name: self._names.get(name, ()), SCRIPTS, privileged=False)
+        await recorder.planned(planned, None)
         outcome = self._outcomes.pop(0) if self._outcomes else self._last
         if isinstance(outcome, BaseException):
             raise outcome
+        recorder.admitted()
         parser = ReportParser()
         for event in parser.feed(outcome):
             if on_event is not None:
                 on_event(event)
-        return Completed("0" * 16, None, planned, parser.close(), 1, 0.0)
+        done = Completed(scan_id or "0" * 16, None, planned, parser.close(), 1, 0.0)
+        await recorder.completed(done)
+        return done
+
+    def stream(
+        self,
+        request: ScanRequest,
+        *,
+        caller: Caller | None = None,
+        buffer: int = 1000,
+        scan_id: str | None = None,
+        recorder: ScanRecorder | None = None,
+    ) -> ScanStream:
+        """Answer `request` while its events are taken."""
+
+        async def start(listener: Listener[Any]) -> CompletedScan:
+            on_event = listener.event
+            return await self.run(request, caller=caller, on_event=on_event, scan_id=scan_id, recorder=recorder)
+
+        return EventStream(start, lambda: None, size=buffer, supersedes=self._tool.supersedes)
 
 
 def fake_app(

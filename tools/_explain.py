@@ -13,6 +13,7 @@ from ._errors import MissingExtraError, QueueFullError, ToolError
 from ._exit import ExitCode
 from ._policy import PolicyError, PolicyViolation
 from ._settings import SettingsError
+from ._sidecar_plan import CollectorConfigError, CollectorNotFoundError
 from .nmap import ParseError, TemplateError
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ _KNOWN: Final[tuple[tuple[type[Exception], ExitCode, str, tuple[str, ...]], ...]
     (UnknownBreakerError, ExitCode.REFUSED, "no_such_breaker", ("name", "known")),
     (MissingExtraError, ExitCode.REFUSED, "missing_extra", ("feature", "extra")),
     (ParseError, ExitCode.REFUSED, "unreadable_result", ()),
+    (CollectorNotFoundError, ExitCode.REFUSED, "no_collector", ("hint",)),
+    (CollectorConfigError, ExitCode.REFUSED, "bad_collector_config", ("detail",)),
     (QueueFullError, ExitCode.FAILED, "queue_full", ("error_type", "waiting", "retry_after")),
     (ToolError, ExitCode.FAILED, "tool_error", ("error_type", "hint", "detail")),
 )

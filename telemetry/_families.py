@@ -10,32 +10,31 @@ from __future__ import annotations
 import json
 import logging
 import math
-from bisect import bisect_left
 from dataclasses import dataclass, field
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from opentelemetry.exporter.prometheus._mapping import map_unit, sanitize_attribute, sanitize_full_name
 from opentelemetry.sdk.metrics.export import ExponentialHistogram, Histogram, HistogramDataPoint, NumberDataPoint, Sum
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
-from prometheus_client.samples import Exemplar
-from prometheus_client.utils import floatToGoString  # pyright: ignore[reportUnknownVariableType]
+
+from ._samples import Labels, Samples, Series
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from opentelemetry.sdk.metrics.export import (
         ExponentialHistogramDataPoint,
         Metric,
         MetricsData,
     )
+    from prometheus_client.samples import Sample
 
-__all__ = ["ExemplarStore", "exponential_buckets", "families", "label_pairs"]
+    from ._exemplars import ExemplarStore
+
+__all__ = ["exponential_buckets", "families", "label_pairs"]
 
 _log = logging.getLogger(__name__)
-
-Labels = tuple[tuple[str, str], ...]
 
 # The sample names a family takes (OpenMetrics 1.0, "Metric Types"); no two families may share one.
 _TAKEN: Final = {
@@ -46,52 +45,11 @@ _TAKEN: Final = {
 }
 
 
-class ExemplarStore:
-    """The last exemplar of each series and bucket.
-
-    The SDK hands an exemplar out in one collection only, so without this it would show in one scrape
-    and every other scraper would miss it. Bounded: the series that was updated longest ago goes first.
-    """
-
-    def __init__(self, capacity: int = 4000) -> None:
-        self._capacity = capacity
-        self._series: dict[tuple[str, Labels], list[Exemplar]] = {}
-
-    def update(self, name: str, labels: Labels, fresh: Sequence[Any], bounds: Sequence[float]) -> dict[int, Exemplar]:
-        """Add the SDK's `fresh` exemplars and answer the series' exemplars by bucket index."""
-        key = (name, labels)
-        new = [exemplar for exemplar in map(_exemplar, fresh) if exemplar is not None]
-        known = self._series.get(key, [])
-        placed = {bisect_left(bounds, exemplar.value): exemplar for exemplar in (*known, *new)}
-        if new:
-            self._series.pop(key, None)
-            self._series[key] = list(placed.values())
-            if len(self._series) > self._capacity:
-                del self._series[next(iter(self._series))]
-        return placed
-
-
-@dataclass(slots=True)
-class _Series:
-    """Values of one label set: one number, or the counts of buckets whose last bound is infinity."""
-
-    total: float
-    bounds: tuple[float, ...] = ()
-    counts: Sequence[int] = ()
-    exemplars: list[Any] = field(default_factory=list[Any])
-
-    def merge(self, other: _Series, *, add: bool) -> None:
-        """Take in a second point of the same labels: sums add up, of gauges the later counts."""
-        self.total = self.total + other.total if add else other.total
-        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
-        self.exemplars += other.exemplars
-
-
 @dataclass(slots=True)
 class _Group:
     family: Family
     add: bool
-    series: dict[Labels, _Series] = field(default_factory=dict[Labels, _Series])
+    series: dict[Labels, Series] = field(default_factory=dict[Labels, Series])
 
 
 def families(data: MetricsData, store: ExemplarStore, told: set[str]) -> list[Family]:
@@ -102,7 +60,11 @@ def families(data: MetricsData, store: ExemplarStore, told: set[str]) -> list[Fa
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
                 _add(metric, groups, taken, told)
-    return [_render(group, store) for group in groups.values()]
+    for group in groups.values():
+        # What the family declares as a list, the encoders iterate, once.
+        samples: object = Samples(group.family.name, group.family.type, group.series, store)
+        group.family.samples = cast("list[Sample]", samples)
+    return [group.family for group in groups.values()]
 
 
 def _add(metric: Metric, groups: dict[str, _Group], taken: dict[str, str], told: set[str]) -> None:
@@ -174,14 +136,14 @@ def label_pairs(attributes: Mapping[str, Any]) -> Labels:
     return tuple(sorted(labels.items()))
 
 
-def _series(point: NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint) -> _Series:
+def _series(point: NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint) -> Series:
     if isinstance(point, NumberDataPoint):
-        return _Series(point.value, exemplars=list(point.exemplars))
+        return Series(point.value, exemplars=list(point.exemplars))
     if isinstance(point, HistogramDataPoint):
         bounds = tuple(map(float, point.explicit_bounds))
-        return _Series(point.sum, bounds, point.bucket_counts, list(point.exemplars))
+        return Series(point.sum, bounds, point.bucket_counts, list(point.exemplars))
     bounds, counts = exponential_buckets(point)
-    return _Series(point.sum, bounds, counts, list(point.exemplars))
+    return Series(point.sum, bounds, counts, list(point.exemplars))
 
 
 def exponential_buckets(point: ExponentialHistogramDataPoint) -> tuple[tuple[float, ...], list[int]]:
@@ -207,43 +169,3 @@ def exponential_buckets(point: ExponentialHistogramDataPoint) -> tuple[tuple[flo
     kept = buckets[filled[0] : filled[-1] + 1] if filled else []
     counts = [count for _, count in kept]
     return tuple(upper for upper, _ in kept), [*counts, point.count - sum(counts)]
-
-
-def _render(group: _Group, store: ExemplarStore) -> Family:
-    family = group.family
-    for labels, series in group.series.items():
-        match family.type:
-            case "counter":
-                exemplars = store.update(family.name, labels, series.exemplars, ())
-                family.add_sample(f"{family.name}_total", dict(labels), series.total, exemplar=exemplars.get(0))
-            case "histogram":
-                _render_histogram(family, labels, series, store)
-            case _:
-                family.add_sample(family.name, dict(labels), series.total)
-    return family
-
-
-def _render_histogram(family: Family, labels: Labels, series: _Series, store: ExemplarStore) -> None:
-    name = family.name
-    exemplars = store.update(name, labels, series.exemplars, series.bounds)
-    # floatToGoString: "1.0" also for an int bound, where upstream writes "1" and breaks the series.
-    bounds = [_le(bound) for bound in (*series.bounds, math.inf)]
-    cumulative = 0
-    for index, (bound, cumulative) in enumerate(zip(bounds, accumulate(series.counts), strict=True)):
-        family.add_sample(f"{name}_bucket", {**dict(labels), "le": bound}, cumulative, exemplar=exemplars.get(index))
-    # OpenMetrics 1.0: with negative buckets a sum may fall, so there must be none, nor a count without it.
-    if not series.bounds or series.bounds[0] >= 0:
-        family.add_sample(f"{name}_count", dict(labels), cumulative)
-        family.add_sample(f"{name}_sum", dict(labels), series.total)
-
-
-def _le(bound: float) -> str:
-    return str(floatToGoString(bound))  # type: ignore[no-untyped-call]
-
-
-def _exemplar(exemplar: Any) -> Exemplar | None:
-    """The SDK's exemplar with its ids as labels; one without a trace points nowhere and is left out."""
-    if not exemplar.trace_id or not exemplar.span_id:
-        return None
-    ids = {"trace_id": f"{exemplar.trace_id:032x}", "span_id": f"{exemplar.span_id:016x}"}
-    return Exemplar(ids, exemplar.value, exemplar.time_unix_nano / 1e9)

@@ -23,7 +23,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import InfoMetricFamily
 from prometheus_client.exposition import choose_encoder
 
-from ._families import ExemplarStore, families, label_pairs
+from ._exemplars import ExemplarStore
+from ._families import families, label_pairs
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData

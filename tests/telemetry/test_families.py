@@ -13,7 +13,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import Buckets, ExponentialHistogramDataPoint, InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 
-from tracefuse.telemetry._families import ExemplarStore, exponential_buckets, label_pairs
+from tracefuse.telemetry._exemplars import ExemplarStore
+from tracefuse.telemetry._families import exponential_buckets, label_pairs
 
 
 def point(scale: int, zero: int, positive: tuple[int, list[int]], negative: tuple[int, list[int]] = (0, [])) -> Any:

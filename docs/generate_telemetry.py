@@ -25,6 +25,9 @@ _EVENTS: Final = {
     Event.ALERT_CHANGED: ("by the rule's severity when it fires, else INFO",
                           "rule, tool, from_state, to_state, severity, value, threshold"),
     Event.HEALTH_CHANGED: ("WARN, INFO when healthy again", "name, from_state, to_state, message"),
+    Event.AUDIT_SCAN: ("INFO, WARN when it was refused or failed", "the fields of OCSF Scan Activity, in dotted form"),
+    Event.AUDIT_OPERATION: ("INFO, WARN when it was refused or failed",
+                            "the fields of OCSF API Activity, in dotted form"),
 }  # fmt: skip
 _SPANS: Final = {
     Span.SCAN: ("INTERNAL", "one scan, from the request to the result"),

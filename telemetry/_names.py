@@ -92,6 +92,15 @@ class Attribute:
     GEN_AI_TOOL: Final = "gen_ai.tool.name"
     MCP_PROTOCOL: Final = "mcp.protocol.version"
 
+    HTTP_METHOD: Final = "http.request.method"
+    HTTP_ROUTE: Final = "http.route"
+    HTTP_STATUS: Final = "http.response.status_code"
+    URL_SCHEME: Final = "url.scheme"
+    URL_PATH: Final = "url.path"
+    USER_AGENT: Final = "user_agent.original"
+    CLIENT_ADDRESS: Final = "client.address"
+    REQUEST_ID: Final = "tracefuse.request.id"
+
 
 class Event:
     """Event names; each event is a log record and, inside a recording span, a span event."""
@@ -105,6 +114,8 @@ class Event:
     SCAN_CHANGE: Final = "scan.change"
     ALERT_CHANGED: Final = "alert.changed"
     HEALTH_CHANGED: Final = "health.changed"
+    AUDIT_SCAN: Final = "audit.scan"
+    AUDIT_OPERATION: Final = "audit.operation"
 
 
 class Span:
@@ -226,6 +237,17 @@ def _added() -> tuple[Instrument, ...]:
             "Duration of MCP requests as seen by the server",
             (Attribute.MCP_METHOD, Attribute.GEN_AI_TOOL, Attribute.ERROR_TYPE, Attribute.MCP_PROTOCOL),
             _MCP_BOUNDARIES,
+        ),
+        Instrument(
+            "http.server.request.duration", "http_server_request_duration_seconds", kind.HISTOGRAM, "s",
+            "Duration of HTTP requests as seen by the server",
+            (Attribute.HTTP_METHOD, Attribute.URL_SCHEME, Attribute.HTTP_ROUTE, Attribute.HTTP_STATUS,
+             Attribute.ERROR_TYPE),
+            DURATION_BOUNDARIES,
+        ),
+        Instrument(
+            "http.server.active_requests", "http_server_active_requests", kind.UP_DOWN_COUNTER, "{request}",
+            "HTTP requests that are being served", (Attribute.HTTP_METHOD, Attribute.URL_SCHEME),
         ),
         Instrument(
             "tracefuse.metrics.repaired", "tracefuse_metrics_repaired_total", kind.OBSERVABLE_COUNTER, "{value}",

@@ -22,7 +22,13 @@ def service() -> Dashboard:
         "Tracefuse / Service",
         "Rate, errors and duration per tool; what runs and what waits; errors by type.",
         SERVICE | TOOL | BREAKER,
-        {"Now": _now(), "Rate, errors, duration": _red(), "Work in hand": _work(), "Checks of the service": _checks()},
+        {
+            "Now": _now(),
+            "Rate, errors, duration": _red(),
+            "Work in hand": _work(),
+            "HTTP": _http(),
+            "Checks of the service": _checks(),
+        },
     )
 
 
@@ -107,6 +113,37 @@ def _work() -> list[object]:
             "Tries, the first included: many more attempts than executions means that retries work hard.",
             {"{{name}} {{result}}": by("name, result", increase(select("tracefuse.retry.attempts")))},
             width=24,
+        ),
+    ]
+
+
+def _http() -> list[object]:
+    seconds = "http.server.request.duration"
+    return [
+        lines(
+            "Requests by status",
+            "HTTP requests per second by route and status; 429 and 503 are refusals that say when to come back.",
+            {
+                "{{http_route}} {{http_response_status_code}}": by(
+                    "http_route, http_response_status_code", rate(select(seconds, suffix="_count"))
+                )
+            },
+            unit="reqps",
+            width=8,
+        ),
+        lines(
+            "Requests, p95",
+            "Duration of HTTP requests as the server sees them, by route; a request for a scan waits for the scan.",
+            {"{{http_route}}": quantile(0.95, seconds, labels="http_route")},
+            unit="s",
+            width=8,
+            exemplars=True,
+        ),
+        lines(
+            "Requests in hand",
+            "HTTP requests that are being served.",
+            {"{{http_request_method}}": by("http_request_method", select("http.server.active_requests"))},
+            width=8,
         ),
     ]
 

@@ -1,0 +1,300 @@
+"""The history: every scan that was asked for, its result, and what changed, in one SQLite file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sqlite3
+import threading
+import zlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ._history_owner import Owner, is_gone, sweep
+from ._history_records import Page, Query, ScanEnd, ScanStart, ScanState, StoredScan
+from ._history_retention import REFUSALS_KEPT, Weight, age_limit, last_to_drop
+from ._history_rows import COLUMNS, conditions, overlap, pack, pack_changes, stamp, stored, unpack_changes
+from ._history_schema import HISTORY_SCHEMA
+from ._history_targets import address_set, span_of
+from ._sqlite import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+    from .nmap import Change
+
+__all__ = ["History"]
+
+_log = logging.getLogger(__name__)
+
+_ROW: Final = 1_000
+"""Bytes that a scan takes beside its result, roughly."""
+_LARGEST: Final = 0.5
+"""Share of the whole that one result may take."""
+_AFTER: Final = 0.9
+"""Share of the whole that is left when room had to be made."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class History:
+    """Scans and their results. Safe to use from several threads and several processes at once.
+
+    Methods block for as long as the disk takes; an event loop calls them through `asyncio.to_thread`.
+    What `begin` and `finish` wrote is on the disk when they return.
+
+    Raises:
+        HistoryError: (any method) the file cannot be opened, read or written.
+
+    >>> import tempfile
+    >>> from tracefuse.tools import Caller
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     history = History.open(Path(folder) / "history.sqlite3", max_age=86_400.0, max_bytes=10_000_000)
+    ...     history.begin(ScanStart(scan_id="a1", request={}, caller=Caller(), begun=datetime.now(UTC)))
+    ...     history.finish("a1", ScanEnd(state=ScanState.COMPLETED, document={"report": {}}))
+    ...     print(history.get("a1").state, history.document("a1"))
+    ...     history.close()
+    completed {'report': {}}
+    """
+
+    def __init__(self, database: Database, *, max_age: float, max_bytes: int, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._max_age = max_age
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._owners = Path(f"{database.path}-owners")
+        self._owner: Owner | None = None
+        self._owner_lock = threading.Lock()
+
+    @classmethod
+    def open(cls, path: str | Path, *, max_age: float, max_bytes: int, clock: Callable[[], datetime] = _now) -> Self:
+        """Open the file at `path`, and make it when it is missing.
+
+        Scans that a process left running which is no more become `interrupted`.
+
+        Args:
+            path: the file.
+            max_age: seconds after which a scan is let go of.
+            max_bytes: how large the file may become; the oldest scans make room.
+            clock: the time, with a zone.
+        """
+        history = cls(Database(path, HISTORY_SCHEMA), max_age=max_age, max_bytes=max_bytes, clock=clock)
+        history.recover()
+        return history
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._database.path
+
+    def begin(self, start: ScanStart) -> None:
+        """Keep that a scan begins; it belongs to this process until it is finished."""
+        with self._database.writing() as connection:
+            self._insert(connection, start, ScanState.RUNNING, self._token())
+
+    def finish(self, scan_id: str, end: ScanEnd) -> None:
+        """Keep how the scan `scan_id` ended. One that has ended already stays as it is.
+
+        Raises:
+            HistoryError: also when the result is larger than half of what the whole may take; all but the
+                result is kept then.
+        """
+        body = None if end.document is None else pack(end.document)
+        too_large = body is not None and len(body) > self._max_bytes * _LARGEST
+        kept = None if too_large else body
+        changes = pack_changes(end.changes or ())
+        ended = end.ended or self._clock()
+        with self._database.writing() as connection:
+            row = connection.execute(
+                "UPDATE scans SET state = ?, ended = ?, owner = NULL, error = ?, hosts_up = ?, ports_open = ?,"
+                " changes = ?, compared_with = ?, size = ? WHERE scan_id = ? AND state = 'running' RETURNING number",
+                (
+                    str(end.state),
+                    stamp(ended),
+                    None if end.error is None else json.dumps(dict(end.error), default=str),
+                    end.hosts_up,
+                    end.ports_open,
+                    None if end.changes is None else len(end.changes),
+                    end.compared_with,
+                    len(kept or b""),
+                    scan_id,
+                ),
+            ).fetchone()
+            if row is not None and (kept or changes):
+                connection.execute("INSERT INTO documents VALUES (?, ?, ?)", (row[0], kept, changes))
+        if self._database.size() > self._max_bytes:
+            self.prune()
+        if too_large:
+            reason = f"the result of scan {scan_id} takes {len(body or b''):,} bytes and was left out"
+            raise self._database.error(reason, "raise TRACEFUSE_HISTORY_MAX_BYTES")
+
+    def refuse(self, start: ScanStart, end: ScanEnd) -> None:
+        """Keep that a scan was refused. It waits for no disk: a power failure may lose it."""
+        with self._database.writing(durable=False) as connection:
+            number = self._insert(connection, start, end.state, None)
+            error = None if end.error is None else json.dumps(dict(end.error), default=str)
+            ended = stamp(end.ended or self._clock())
+            connection.execute("UPDATE scans SET ended = ?, error = ? WHERE number = ?", (ended, error, number))
+
+    def get(self, scan_id: str) -> StoredScan | None:
+        """The scan `scan_id` without its result; None for one that is not here."""
+        with self._database.reading() as connection:
+            row = connection.execute(f"SELECT {COLUMNS} FROM scans WHERE scan_id = ?", (scan_id,)).fetchone()  # noqa: S608
+        return None if row is None else stored(row)
+
+    def document(self, scan_id: str) -> dict[str, Any] | None:
+        """The result of the scan `scan_id`, partial ones included; None when there is none."""
+        text = self.document_json(scan_id)
+        if text is None:
+            return None
+        document: dict[str, Any] = json.loads(text)
+        return document
+
+    def document_json(self, scan_id: str) -> bytes | None:
+        """The result as the bytes of its JSON: for who passes it on and need not read it."""
+        body = self._packed(scan_id, "body")
+        return None if body is None else zlib.decompress(body)
+
+    def changes(self, scan_id: str) -> tuple[Change, ...]:
+        """What differed from the scan that `scan_id` was compared with."""
+        return unpack_changes(self._packed(scan_id, "changes"))
+
+    def find(self, query: Query | None = None) -> Page:
+        """The scans that `query` asks for, by default the last ones; the newest first.
+
+        Raises:
+            ValueError: a limit out of range, or a time without a zone.
+        """
+        query = query or Query()
+        where, values = conditions(query)
+        sql = f"SELECT {COLUMNS} FROM scans {where} ORDER BY number DESC LIMIT ?"  # noqa: S608
+        with self._database.reading() as connection:
+            if query.target is not None:
+                connection.create_function("overlaps", 1, overlap(query.target), deterministic=True)
+            rows = connection.execute(sql, (*values, query.limit + 1)).fetchall()
+        scans = tuple(map(stored, rows[: query.limit]))
+        return Page(scans, scans[-1].number if len(rows) > query.limit else None)
+
+    def last_comparable(self, scan_id: str) -> StoredScan | None:
+        """The last scan before `scan_id` that asked the same and was completed; None without one."""
+        sql = (
+            f"SELECT {COLUMNS} FROM scans WHERE state = 'completed' AND signature <> ''"  # noqa: S608
+            " AND signature = (SELECT signature FROM scans WHERE scan_id = :id)"
+            " AND number < (SELECT number FROM scans WHERE scan_id = :id) AND size > 0 ORDER BY number DESC LIMIT 1"
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(sql, {"id": scan_id}).fetchone()
+        return None if row is None else stored(row)
+
+    def prune(self) -> int:
+        """Let go of what is too old or too much, and give the room back to the disk; how many scans went."""
+        with self._database.writing() as connection:
+            dropped = self._drop_old(connection) + self._drop_refused(connection)
+        while self._database.size() > self._max_bytes:
+            with self._database.writing() as connection:
+                gone = self._drop_for_room(connection)
+            self._shrink()
+            dropped += gone
+            if not gone:
+                break
+        self._shrink()
+        return dropped
+
+    def recover(self) -> int:
+        """Mark scans as interrupted whose process is no more; how many there were."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT DISTINCT owner FROM scans WHERE state = 'running'").fetchall()
+        gone = [owner for (owner,) in rows if is_gone(self._owners, owner)]
+        if not gone:
+            return 0
+        error = json.dumps({"type": "interrupted", "message": "the process that ran it ended before it did"})
+        marks = ", ".join("?" * len(gone))
+        with self._database.writing() as connection:
+            count = connection.execute(
+                f"UPDATE scans SET state = 'interrupted', owner = NULL, error = ?"  # noqa: S608
+                f" WHERE state = 'running' AND owner IN ({marks})",
+                (error, *gone),
+            ).rowcount
+            sweep(self._owners)
+        return count
+
+    def close(self) -> None:
+        """Let go of the file. Scans of this process that were not finished count as interrupted from now on."""
+        with self._owner_lock:
+            if self._owner is not None:
+                self._owner.release()
+                self._owner = None
+        self._database.close()
+
+    def _token(self) -> str:
+        with self._owner_lock:
+            if self._owner is None:
+                self._owner = Owner(self._owners)
+            return self._owner.token
+
+    def _insert(self, connection: sqlite3.Connection, start: ScanStart, state: ScanState, owner: str | None) -> int:
+        caller = start.caller
+        (number,) = connection.execute(
+            "INSERT INTO scans (scan_id, state, begun, owner, request, template, caller_kind, caller_name,"
+            " caller_user, schedule, trace_id, signature) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " RETURNING number",
+            (
+                start.scan_id,
+                str(state),
+                stamp(start.begun),
+                owner,
+                json.dumps(dict(start.request), default=str),
+                _text(start.request.get("template")),
+                str(caller.kind),
+                caller.name,
+                caller.user,
+                start.schedule,
+                start.trace_id,
+                start.signature,
+            ),
+        ).fetchone()
+        rows = ((number, target.lower(), *span_of(address_set(target))) for target in start.targets)
+        connection.executemany("INSERT INTO targets VALUES (?, ?, ?, ?)", rows)
+        return int(number)
+
+    def _packed(self, scan_id: str, column: str) -> bytes | None:
+        sql = f"SELECT {column} FROM documents JOIN scans USING (number) WHERE scan_id = ?"  # noqa: S608
+        with self._database.reading() as connection:
+            row = connection.execute(sql, (scan_id,)).fetchone()
+        return None if row is None else row[0]
+
+    def _drop_old(self, connection: sqlite3.Connection) -> int:
+        limit = stamp(age_limit(self._clock(), self._max_age))
+        connection.execute("DELETE FROM transitions WHERE at < ?", (limit,))
+        return connection.execute("DELETE FROM scans WHERE begun < ? AND state <> 'running'", (limit,)).rowcount
+
+    def _drop_refused(self, connection: sqlite3.Connection) -> int:
+        newest = "SELECT number FROM scans WHERE state = 'refused' ORDER BY number DESC LIMIT 1 OFFSET ?"
+        return connection.execute(
+            f"DELETE FROM scans WHERE state = 'refused' AND number <= ({newest})",  # noqa: S608
+            (REFUSALS_KEPT,),
+        ).rowcount
+
+    def _drop_for_room(self, connection: sqlite3.Connection) -> int:
+        surplus = self._database.size() - int(self._max_bytes * _AFTER)
+        rows = connection.execute(f"SELECT number, size + {_ROW} FROM scans WHERE state <> 'running' ORDER BY number")  # noqa: S608
+        last = last_to_drop((Weight(*row) for row in rows), surplus)
+        if last is None:
+            return 0
+        return connection.execute("DELETE FROM scans WHERE number <= ? AND state <> 'running'", (last,)).rowcount
+
+    def _shrink(self) -> None:
+        with self._database.maintaining() as connection:
+            connection.execute("PRAGMA incremental_vacuum").fetchall()
+            # Somebody who reads holds the log; the next time will do.
+            with contextlib.suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

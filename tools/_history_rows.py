@@ -1,0 +1,165 @@
+"""Between the values of a history and the rows of its tables; results and changes as compressed JSON."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from ._history_records import ScanState, StoredScan
+from ._history_targets import address_set, span_of
+from ._tool import Caller, CallerKind
+from .nmap import Change, ChangeKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from ._history_records import Query
+
+__all__ = ["COLUMNS", "conditions", "moment", "overlap", "pack", "pack_changes", "stamp", "stored", "unpack_changes"]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_DEEP: Final = 5
+"""Levels of a result that are written piece by piece: down to one port of one host."""
+
+COLUMNS: Final = (
+    "number, scan_id, state, begun, ended, request, caller_kind, caller_name, caller_user, schedule, trace_id,"
+    " signature, error, hosts_up, ports_open, changes, compared_with, size"
+)
+"""What `stored` takes, in its order."""
+
+
+def stamp(at: datetime) -> int:
+    """Microseconds since 1970. Raises ValueError for a time without a zone."""
+    if at.tzinfo is None:
+        raise ValueError(f"{at} has no time zone; write {at}+00:00")
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment(stamp: int) -> datetime:
+    """The time in UTC.
+
+    >>> moment(stamp(datetime(2026, 1, 1, tzinfo=UTC))).isoformat()
+    '2026-01-01T00:00:00+00:00'
+    """
+    return _EPOCH + stamp * _MICROSECOND
+
+
+def stored(row: Sequence[Any]) -> StoredScan:
+    """The scan of a row of `COLUMNS`."""
+    (number, scan_id, state, begun, ended, request, kind, name, user, schedule, trace_id, *rest) = row
+    signature, error, hosts_up, ports_open, changes, compared_with, size = rest
+    return StoredScan(
+        number=number,
+        scan_id=scan_id,
+        state=ScanState(state),
+        request=json.loads(request),
+        caller=Caller(CallerKind(kind), name, user),
+        begun=moment(begun),
+        ended=None if ended is None else moment(ended),
+        schedule=schedule,
+        trace_id=trace_id,
+        signature=signature,
+        error=None if error is None else json.loads(error),
+        hosts_up=hosts_up,
+        ports_open=ports_open,
+        changes=changes,
+        compared_with=compared_with,
+        size=size,
+    )
+
+
+def pack(document: Mapping[str, Any]) -> bytes:
+    """Compressed JSON.
+
+    Written in pieces: one call for a large result would keep every other thread of the process waiting,
+    the event loop's included.
+    """
+    compress = zlib.compressobj()
+    packed = [compress.compress(piece.encode()) for piece in _pieces(document, _DEEP)]
+    return b"".join((*packed, compress.flush()))
+
+
+def _pieces(value: Any, depth: int) -> Iterator[str]:
+    if depth and _is(value, dict):
+        return _joined("{", (_member(name, item, depth - 1) for name, item in value.items()), "}")
+    if depth and _is(value, list):
+        return _joined("[", (_pieces(item, depth - 1) for item in value), "]")
+    return iter((json.dumps(value, separators=(",", ":"), default=str),))
+
+
+def _is(value: object, kind: type) -> bool:
+    return isinstance(value, kind)  # apart, since a type checker would take "list" for "list of nobody knows what"
+
+
+def _joined(opening: str, items: Iterator[Iterator[str]], closing: str) -> Iterator[str]:
+    yield opening
+    for number, item in enumerate(items):
+        if number:
+            yield ","
+        yield from item
+    yield closing
+
+
+def _member(name: object, value: Any, depth: int) -> Iterator[str]:
+    yield f"{json.dumps(str(name))}:"
+    yield from _pieces(value, depth)
+
+
+def pack_changes(changes: Sequence[Change]) -> bytes | None:
+    """The changes as compressed JSON; None for none."""
+    return zlib.compress(json.dumps([change.to_dict() for change in changes]).encode()) if changes else None
+
+
+def unpack_changes(packed: bytes | None) -> tuple[Change, ...]:
+    """What `pack_changes` packed."""
+    if packed is None:
+        return ()
+    return tuple(
+        Change(**{**fields, "kind": ChangeKind(fields["kind"])}) for fields in json.loads(zlib.decompress(packed))
+    )
+
+
+def conditions(query: Query) -> tuple[str, list[object]]:
+    """The WHERE clause of `query` and its values; for a target it needs the SQL function `overlaps`."""
+    if not 1 <= query.limit <= 1000:
+        raise ValueError(f"limit={query.limit} is not between 1 and 1000; for example limit=50")
+    clauses: list[tuple[str, tuple[object, ...]]] = []
+    for column, value in (("state", query.state), ("template", query.template), ("schedule", query.schedule)):
+        if value is not None:
+            clauses.append((f"{column} = ?", (str(value),)))
+    if query.caller is not None:
+        clauses.append(("? IN (caller_kind, caller_name, caller_user)", (query.caller,)))
+    if query.since is not None:
+        clauses.append(("begun >= ?", (stamp(query.since),)))
+    if query.until is not None:
+        clauses.append(("begun < ?", (stamp(query.until),)))
+    if query.before is not None:
+        clauses.append(("number < ?", (query.before,)))
+    if query.target is not None:
+        clauses.append(_scanned(query.target))
+    where = " AND ".join(clause for clause, _ in clauses)
+    return f"WHERE {where}" if where else "", [value for _, values in clauses for value in values]
+
+
+def _scanned(target: str) -> tuple[str, tuple[object, ...]]:
+    low, high = span_of(address_set(target))
+    if not low:
+        return "number IN (SELECT number FROM targets WHERE target = ?)", (target.lower(),)
+    return "number IN (SELECT number FROM targets WHERE low <= ? AND high >= ? AND overlaps(target))", (
+        high,
+        low,
+    )
+
+
+def overlap(target: str) -> Callable[[str], bool]:
+    """Whether another target has an address of `target`: the SQL function for `conditions`."""
+    wanted = address_set(target)
+
+    def overlaps(other: str) -> bool:
+        found = address_set(other)
+        return wanted is not None and found is not None and wanted.shared(found) > 0
+
+    return overlaps

@@ -35,6 +35,8 @@ __all__ = ["Sidecar", "SidecarTiming", "choose_plan", "log_status", "probe", "si
 _log = logging.getLogger(__name__)
 
 _CHECK_TIMEOUT: Final = 30.0
+_REST: Final = 0.2
+"""Seconds for the last of the output: once the child is gone, reading it does not wait."""
 _HANGS: Final = "it does not answer its health check"
 _LEVELS: Final = {SidecarState.WAITING: logging.WARNING, SidecarState.FAILED: logging.ERROR}
 
@@ -314,7 +316,7 @@ def _ending(ended: Exit) -> str:
 
 
 async def _finished(task: asyncio.Task[None]) -> None:
-    """Let the rest of the output be read, which does not wait once the child is gone."""
+    """Let the rest of the output be read."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(_REST):
             await task

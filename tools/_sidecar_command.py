@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_sidecar", "run_sidecar"]
 
-_FAILED_STARTS: Final = 5
+_FAILED_STARTS: Final = 3
 """In the foreground somebody, or a supervisor, is there to read why it does not start."""
 _ADDRESSES: Final = (
     ("OTLP over gRPC", "OTELCOL_OTLP_GRPC"),

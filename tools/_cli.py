@@ -7,6 +7,8 @@ import sys
 import click
 
 from ._cli_breakers import breakers
+from ._cli_operations import dashboards, sidecar
+from ._cli_token import token
 from ._exit import exit_codes
 
 __all__ = ["cli"]
@@ -210,3 +212,6 @@ def metrics(url: str, once: bool, as_json: bool, as_csv: bool, interval: float, 
 
 
 cli.add_command(breakers)
+cli.add_command(dashboards)
+cli.add_command(sidecar)
+cli.add_command(token)

@@ -51,6 +51,7 @@ class Attribute:
     TO_STATE: Final = "to_state"
     RETRY_AFTER: Final = "retry_after"
     FAILURE_COUNT: Final = "failure_count"
+    COUNT: Final = "count"
     POSITION: Final = "position"
     DURATION: Final = "duration"
     ADDRESS: Final = "address"
@@ -114,6 +115,8 @@ class Event:
     SCAN_CHANGE: Final = "scan.change"
     ALERT_CHANGED: Final = "alert.changed"
     HEALTH_CHANGED: Final = "health.changed"
+    SCHEDULE_MISSED: Final = "schedule.missed"
+    SCHEDULE_SKIPPED: Final = "schedule.skipped"
     AUDIT_SCAN: Final = "audit.scan"
     AUDIT_OPERATION: Final = "audit.operation"
 
@@ -231,6 +234,10 @@ def _added() -> tuple[Instrument, ...]:
         Instrument(
             "tracefuse.queue.wait", "tracefuse_queue_wait_seconds", kind.HISTOGRAM, "s",
             "Time scans waited for a free place", (Attribute.TOOL, Attribute.REASON), DURATION_BOUNDARIES,
+        ),
+        Instrument(
+            "tracefuse.schedule.runs", "tracefuse_schedule_runs_total", kind.COUNTER, "{run}",
+            "Scheduled runs by how they ended, those left out included", (Attribute.RESULT,),
         ),
         Instrument(
             "mcp.server.operation.duration", "mcp_server_operation_duration_seconds", kind.HISTOGRAM, "s",

@@ -112,7 +112,13 @@ def _work() -> list[object]:
             "Attempts by result",
             "Tries, the first included: many more attempts than executions means that retries work hard.",
             {"{{name}} {{result}}": by("name, result", increase(select("tracefuse.retry.attempts")))},
-            width=24,
+            width=12,
+        ),
+        bars(
+            "Scheduled runs by result",
+            "Runs of schedules: missed ones had nobody to start them, overlap means that the one before was not over.",
+            {"{{result}}": by("result", increase(select("tracefuse.schedule.runs")))},
+            width=12,
         ),
     ]
 

@@ -24,6 +24,13 @@ _TRANSPORT = {"receiver", "transport"}
 _QUEUE = {"exporter", "data_type"}
 _SENT = {"exporter", "server_address", "server_port", "url_path"}
 
+_SAMPLED = {"sampled", "decision"}
+_SPAN = {
+    *("span_name", "span_kind", "status_code", "error_type", "otel_metric_overflow"),
+    *("gen_ai_tool_name", "tracefuse_scan_template", "tracefuse_caller_kind"),
+}
+_EDGE = {"client", "server", "connection_type", "failed"}
+
 FOREIGN: Final[Mapping[str, set[str]]] = {
     "otel_sdk_processor_span_processed_total": _PROCESSED,
     "otel_sdk_processor_span_queue_capacity": _SDK,
@@ -54,6 +61,19 @@ FOREIGN: Final[Mapping[str, set[str]]] = {
     "otelcol_exporter_enqueue_failed_log_records": _QUEUE,
     "otelcol_exporter_send_failed_spans": _SENT,
     "otelcol_exporter_send_failed_log_records": _SENT,
+    "otelcol_processor_tail_sampling_count_traces_sampled": _SAMPLED | {"policy"},
+    "otelcol_processor_tail_sampling_global_count_traces_sampled": _SAMPLED,
+    "otelcol_processor_tail_sampling_sampling_traces_on_memory": set(),
+    "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early": set(),
+    "otelcol_processor_tail_sampling_traces_dropped_too_large": set(),
+    "otelcol_connector_servicegraph_expired_edges": set(),
+    "otelcol_connector_servicegraph_dropped_spans": set(),
+    "traces_span_metrics_calls_total": _SPAN,
+    "traces_span_metrics_duration_seconds_bucket": _SPAN | {"le"},
+    "traces_span_metrics_duration_seconds_sum": _SPAN,
+    "traces_service_graph_request_total": _EDGE,
+    "traces_service_graph_request_failed_total": _EDGE,
+    "traces_service_graph_request_client_seconds_bucket": _EDGE | {"le"},
 }
 """Metrics that are not ours, with the labels they carry."""
 
@@ -82,7 +102,7 @@ def for_prometheus(expression: str, interval: str = "5m", time_range: str = "1h"
     seconds = promql_parser.parse_duration(time_range).total_seconds()
     fixed = {"$__rate_interval": interval, "$__range_s": f"{seconds:g}", "$__range": time_range}
     for variable, value in (
-        fixed | dict.fromkeys(("$job", "$instance", "$tool", "$breaker", "$collector"), ".*")
+        fixed | dict.fromkeys(("$job", "$instance", "$tool", "$template", "$breaker", "$collector"), ".*")
     ).items():
         expression = expression.replace(variable, value)
     return expression

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from frame import COLLECTOR, SERVICE, Dashboard, assemble
 from panels import bars, lines, number
-from queries import by, collector, growth, increase, rate, sdk, select
+from queries import by, collector, growth, increase, rate, sdk, select, share
 
 __all__ = ["losses"]
 
@@ -24,7 +24,13 @@ def losses() -> Dashboard:
         "Tracefuse / Telemetry health",
         "Queues, drops and export errors of the SDK in the service and of the collector.",
         SERVICE | COLLECTOR,
-        {"Now": _now(), "In the service": _service(), "In the collector": _collector(), "Its resources": _resources()},
+        {
+            "Now": _now(),
+            "In the service": _service(),
+            "In the collector": _collector(),
+            "Sampling of traces": _sampling(),
+            "Its resources": _resources(),
+        },
     )
 
 
@@ -143,6 +149,48 @@ def _collector() -> list[object]:
             failed("otelcol_exporter_enqueue_failed"),
         ),
         bars("Not sent", "Items lost because a backend refused them for good.", failed("otelcol_exporter_send_failed")),
+    ]
+
+
+def _sampling() -> list[object]:
+    """Leaving traces out is no loss when a policy decided it; it is one when room ran out."""
+    prefix = "otelcol_processor_tail_sampling"
+    kept = collector(f"{prefix}_global_count_traces_sampled", 'sampled="true"')
+    seen = collector(f"{prefix}_global_count_traces_sampled")
+    gone = ("sampling_trace_dropped_too_early", "traces_dropped_too_large")
+    return [
+        bars(
+            "Traces kept by policy",
+            "Policies that spoke for a trace; one trace may have several.",
+            {"{{policy}}": by("policy", increase(collector(f"{prefix}_count_traces_sampled", 'sampled="true"')))},
+            width=8,
+        ),
+        lines(
+            "Share of traces kept",
+            "Of the traces that were decided on.",
+            {"{{instance}}": share("instance", rate(kept), rate(seen))},
+            unit="percentunit",
+            width=8,
+        ),
+        lines(
+            "Traces that wait",
+            "In memory, until a policy speaks for them or their time is over; lost when the collector crashes.",
+            {"{{instance}}": collector(f"{prefix}_sampling_traces_on_memory")},
+            width=8,
+        ),
+        bars(
+            "Traces cut",
+            "Too many waited, or one was too large: whether it was worth keeping was never known.",
+            {name.replace("_", " "): f"sum({increase(collector(f'{prefix}_{name}'))})" for name in gone},
+        ),
+        bars(
+            "Calls without their other end",
+            "What the service graph could not pair: the other end sends no traces, or too late.",
+            {
+                name.replace("_", " "): f"sum({increase(collector(f'otelcol_connector_servicegraph_{name}'))})"
+                for name in ("expired_edges", "dropped_spans")
+            },
+        ),
     ]
 
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from grafana_foundation_sdk.builders import bargauge, common, heatmap, prometheus, stat, statetimeline, timeseries
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    heatmap,
+    nodegraph,
+    prometheus,
+    stat,
+    statetimeline,
+    timeseries,
+)
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard as models
@@ -14,7 +23,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SOURCE", "STATES", "bars", "buckets", "lines", "number", "ranking", "states"]
+__all__ = ["SOURCE", "STATES", "bars", "buckets", "lines", "network", "number", "ranking", "states"]
 
 SOURCE: Final = options.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
@@ -83,7 +92,19 @@ def buckets(title: str, about: str, query: str, *, width: int = 12) -> Any:
     panel = panel.color(
         heatmap.HeatmapColorOptions().mode(heatmaps.HeatmapColorMode.SCHEME).scheme("Oranges").steps(64)
     )
-    return _panel(panel, title, about, {"{{le}}": query}, "s", width, 8, exemplars=True, as_heatmap=True)
+    return _panel(panel, title, about, {"{{le}}": query}, "s", width, 8, exemplars=True, form=PromQueryFormat.HEATMAP)
+
+
+def network(title: str, about: str, query: str, *, unit: str = "reqps", width: int = 12) -> Any:
+    """A graph of who calls whom: one edge for each series with the labels client and server."""
+    # Grafana makes the nodes by itself from the ends of the edges, which need a field `id`.
+    edges = f'label_join({query}, "id", " to ", "client", "server")'
+    names = {"client": "source", "server": "target", "Value": "mainstat"}
+    organised = models.DataTransformerConfig(
+        id_val="organize", options={"renameByName": names, "excludeByName": {"Time": True}}
+    )
+    panel = nodegraph.Panel().edges(nodegraph.EdgeOptions().main_stat_unit(unit)).transformations([organised])
+    return _panel(panel, title, about, {"": edges}, unit, width, 8, instant=True, form=PromQueryFormat.TABLE)
 
 
 def _over_time(
@@ -106,7 +127,7 @@ def _panel(
     *,
     instant: bool = False,
     exemplars: bool = False,
-    as_heatmap: bool = False,
+    form: PromQueryFormat | None = None,
 ) -> Any:
     panel = panel.title(title).description(about).datasource(SOURCE).unit(unit).span(width).height(height)
     for letter, (legend, expression) in zip("ABCDEFGH", queries.items(), strict=False):
@@ -114,8 +135,8 @@ def _panel(
         target = target.instant() if instant else target.range()
         if exemplars:
             target = target.exemplar(True)
-        if as_heatmap:
-            target = target.format(PromQueryFormat.HEATMAP)
+        if form is not None:
+            target = target.format(form)
         panel = panel.with_target(target)
     return panel
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracefuse.telemetry import INSTRUMENTS, Attribute
 
-__all__ = ["by", "collector", "growth", "increase", "quantile", "rate", "sdk", "select", "share"]
+__all__ = ["by", "collector", "derived", "graph", "growth", "increase", "quantile", "rate", "sdk", "select", "share"]
 
 _SERVICE = ('job=~"$job"', 'instance=~"$instance"')
 _COLLECTOR = ('instance=~"$collector"',)
@@ -29,6 +29,16 @@ def sdk(name: str, *matchers: str) -> str:
 def collector(name: str, *matchers: str) -> str:
     """A metric of the collector about itself."""
     return f"{name}{_braces(*_COLLECTOR, *matchers)}"
+
+
+def derived(name: str, *matchers: str) -> str:
+    """A metric that the collector derives from the service's spans; it has the service's job and instance."""
+    return f"traces_span_metrics_{name}{_braces(*_SERVICE, *matchers)}"
+
+
+def graph(name: str) -> str:
+    """A metric of the collector's service graph: of the whole of it, which belongs to no single service."""
+    return f"traces_service_graph_{name}"
 
 
 def by(labels: str, expression: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from frame import SERVICE, TOOL, Dashboard, assemble
 from panels import bars, lines, number, ranking
-from queries import by, growth, increase, quantile, rate, select
+from queries import by, derived, growth, increase, quantile, rate, select
 
 __all__ = ["scans"]
 
@@ -13,6 +13,10 @@ _PORTS = "tracefuse.scan.ports"
 _CHANGES = "tracefuse.scan.changes"
 _REFUSALS = select("tracefuse.policy.refusals")
 _DURATION = "tracefuse.scan.duration"
+_TEMPLATE = 'tracefuse_scan_template=~"$template"'
+_SCAN_SPANS = derived("calls_total", 'span_name="nmap scan"', _TEMPLATE)
+_PHASES = 'span_name=~"phase .*"'
+_TEMPLATES = {"template": 'label_values(traces_span_metrics_calls_total{job=~"$job"}, tracefuse_scan_template)'}
 
 
 def scans() -> Dashboard:
@@ -20,9 +24,15 @@ def scans() -> Dashboard:
     return assemble(
         "tracefuse-scans",
         "Tracefuse / Scans and exposure",
-        "Hosts up, open ports, changes between scans, policy refusals by rule.",
-        SERVICE | TOOL,
-        {"In the time range": _totals(), "Scans": _scans(), "Exposure": _exposure(), "Policy": _policy()},
+        "Scans and their phases, hosts up, open ports, changes between scans, policy refusals by rule.",
+        SERVICE | TOOL | _TEMPLATES,
+        {
+            "In the time range": _totals(),
+            "Scans": _scans(),
+            "Where the time goes": _phases(),
+            "Exposure": _exposure(),
+            "Policy": _policy(),
+        },
     )
 
 
@@ -55,6 +65,53 @@ def _scans() -> list[object]:
                 "p95 {{status}}": quantile(0.95, _DURATION, labels="status"),
             },
             unit="s",
+            exemplars=True,
+        ),
+    ]
+
+
+def _phases() -> list[object]:
+    """From the collector's metrics of spans: they count every span, also of traces that are not kept."""
+    buckets = by("le, span_name", rate(derived("duration_seconds_bucket", _PHASES)))
+    return [
+        lines(
+            "Phases of nmap, p95",
+            "How long each phase takes by nmap's own clock. Each diamond is one phase of one scan, in its trace.",
+            {"{{span_name}}": f"histogram_quantile(0.95, {buckets})"},
+            unit="s",
+            exemplars=True,
+        ),
+        bars(
+            "Time by phase",
+            "Seconds that scans spent in each phase: what to look at first when scans are slow.",
+            {"{{span_name}}": by("span_name", increase(derived("duration_seconds_sum", _PHASES)))},
+            unit="s",
+        ),
+        bars(
+            "Scans by template",
+            "Scans that ended, those that failed included.",
+            {"{{tracefuse_scan_template}}": by("tracefuse_scan_template", increase(_SCAN_SPANS))},
+            width=8,
+        ),
+        bars(
+            "Scans by caller",
+            "Who asks: python, cli, http, mcp, or a schedule.",
+            {"{{tracefuse_caller_kind}}": by("tracefuse_caller_kind", increase(_SCAN_SPANS))},
+            width=8,
+        ),
+        lines(
+            "Scan duration by template, p95",
+            "Each diamond is one scan, in its trace.",
+            {
+                "{{tracefuse_scan_template}}": "histogram_quantile(0.95, "
+                + by(
+                    "le, tracefuse_scan_template",
+                    rate(derived("duration_seconds_bucket", 'span_name="nmap scan"', _TEMPLATE)),
+                )
+                + ")"
+            },
+            unit="s",
+            width=8,
             exemplars=True,
         ),
     ]

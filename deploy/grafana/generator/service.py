@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from frame import BREAKER, SERVICE, TOOL, Dashboard, assemble
-from panels import STATES, bars, buckets, lines, number, states
-from queries import by, increase, quantile, rate, select, share
+from panels import STATES, bars, buckets, lines, network, number, states
+from queries import by, graph, increase, quantile, rate, select, share
 
 __all__ = ["service"]
 
@@ -27,6 +27,7 @@ def service() -> Dashboard:
             "Rate, errors, duration": _red(),
             "Work in hand": _work(),
             "HTTP": _http(),
+            "Who calls whom": _calls(),
             "Checks of the service": _checks(),
         },
     )
@@ -150,6 +151,39 @@ def _http() -> list[object]:
             "HTTP requests that are being served.",
             {"{{http_request_method}}": by("http_request_method", select("http.server.active_requests"))},
             width=8,
+        ),
+    ]
+
+
+def _calls() -> list[object]:
+    """From the collector's service graph; a program that was run is a node, a target never is."""
+    return [
+        network(
+            "Service graph",
+            "Calls per second from service to service; `user` is a caller that sent no trace of its own.",
+            by("client, server", rate(graph("request_total"))),
+        ),
+        lines(
+            "Duration of calls, p95",
+            "As the caller sees them.",
+            {
+                "{{client}} to {{server}}": "histogram_quantile(0.95, "
+                + by("le, client, server", rate(graph("request_client_seconds_bucket")))
+                + ")"
+            },
+            unit="s",
+            width=6,
+        ),
+        lines(
+            "Failed calls",
+            "Share of the calls between two services.",
+            {
+                "{{client}} to {{server}}": share(
+                    "client, server", rate(graph("request_failed_total")), rate(graph("request_total"))
+                )
+            },
+            unit="percentunit",
+            width=6,
         ),
     ]
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Final
 
-from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel
-
-from tracefuse.tools import Settings
-from tracefuse.tools._settings_sections import RestartOnly
+from tracefuse.tools._setting_table import shown
+from tracefuse.tools._settings import SETTINGS, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from pydantic.fields import FieldInfo
+    from tracefuse.tools._setting_table import Setting
 
 PAGE: Final = Path(__file__).parent / "settings.md"
 
 _HEAD: Final = """\
 # Every setting
 
-<!-- Made by docs/generate_settings.py from tools/_settings_sections.py; change that, not this. -->
+<!-- Made by docs/generate_settings.py from the code; change that, not this. -->
 
 A setting has one name in two writings: in a file `max_addresses` in the table `[policy]`, as a variable
 `TRACEFUSE_POLICY_MAX_ADDRESSES`. A list is a list in a file, and separated by commas in a variable.
@@ -29,7 +27,6 @@ Those marked *restart* are read once, when the service starts; all others also c
 Where a value comes from and which one wins is told in [configuration.md](configuration.md)."""
 
 _COLUMNS: Final = ("variable", "in a file", "default", "range", "meaning")
-_UNSET: Final = "none"
 
 
 def page() -> str:
@@ -38,46 +35,30 @@ def page() -> str:
 
 
 def _lines() -> Iterator[str]:
-    sections = {name: field for name, field in Settings.model_fields.items() if isinstance(field.default, BaseModel)}
-    alone = {name: field for name, field in Settings.model_fields.items() if name not in sections}
-    yield from ("", "## Without a section", "", *_table("", alone))
-    for name, field in sections.items():
-        kind = type(cast("BaseModel", field.default))
-        yield from ("", f"## `[{name}]`", "", (kind.__doc__ or "").strip(), "", *_table(name, kind.model_fields))
+    for section, settings in groupby(SETTINGS.values(), key=lambda setting: setting.section):
+        heading, about = f"`[{section}]`", type(getattr(Settings.model_construct(), section, None)).__doc__ or ""
+        if not section:
+            heading, about = "Without a section", ""
+        yield from ("", f"## {heading}", "", *((about, "") if about else ()), *_table(settings))
 
 
-def _table(section: str, fields: dict[str, FieldInfo]) -> Iterator[str]:
+def _table(settings: Iterable[Setting]) -> Iterator[str]:
     yield f"| {' | '.join(_COLUMNS)} |"
     yield f"|{'---|' * len(_COLUMNS)}"
-    for name, field in fields.items():
-        variable = "_".join(part for part in ("TRACEFUSE", section, name) if part).upper()
-        meaning = f"{field.description}{' (*restart*)' if _needs_restart(field) else ''}"
-        yield f"| `{variable}` | `{name}` | {_default(field)} | {_range(field)} | {meaning} |"
+    for setting in settings:
+        meaning = f"{setting.description}{' (*restart*)' if setting.needs_restart else ''}"
+        yield f"| `{setting.variable}` | `{setting.key}` | {_default(setting)} | {setting.range} | {meaning} |"
 
 
-def _needs_restart(field: FieldInfo) -> bool:
-    return any(isinstance(mark, RestartOnly) for mark in field.metadata)
-
-
-def _default(field: FieldInfo) -> str:
-    value: object = field.default
-    if field.default_factory is not None:
+def _default(setting: Setting) -> str:
+    if setting.field.default_factory is not None:
         return "see there"
-    if value is None or value == () or value == {}:
-        return _UNSET
+    value: object = setting.field.default
+    if value in (None, (), {}):
+        return "none"
     if isinstance(value, tuple):
-        return ", ".join(f"`{item}`" for item in cast("tuple[object, ...]", value))
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
-
-
-def _range(field: FieldInfo) -> str:
-    """The bounds of a number, the words of a choice."""
-    if get_origin(field.annotation) is Literal:
-        return ", ".join(f"`{word}`" for word in get_args(field.annotation))
-    low = next((f"from {bound.ge}" for bound in field.metadata if isinstance(bound, Ge)), "")
-    low = low or next((f"above {bound.gt}" for bound in field.metadata if isinstance(bound, Gt)), "")
-    high = next((f"up to {bound.le}" for bound in field.metadata if isinstance(bound, Le)), "")
-    return " ".join(part for part in (low, high) if part)
+        return ", ".join(f"`{item}`" for item in value)
+    return f"`{shown(value)}`"
 
 
 if __name__ == "__main__":

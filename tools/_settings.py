@@ -1,17 +1,23 @@
-"""Settings: one typed model, read from `TRACEFUSE_*` variables, refused whole when one is bad."""
+"""Settings: one typed model, read from a file, the environment and the command line, refused whole when one is bad."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
-from pydantic_settings import SettingsError as UnreadableSettingsError
+from pydantic import ValidationError
 
+from ._config_errors import Origin, OriginKind, SettingProblem, SettingsError, unusable_value
+from ._config_file import find_config_file, read_config_file
+from ._config_layers import Given, Layer, command_line_layer, environment_layer, file_layer, merged
+from ._legacy_environ import CONFIG_VARIABLES
+from ._settings_model import SETTINGS, Settings, user_folder
 from ._settings_sections import (
-    RESTART,
     AlertSettings,
     BreakerSettings,
     DiscoverySettings,
@@ -23,18 +29,21 @@ from ._settings_sections import (
     QueueSettings,
     RetrySettings,
     ScheduleSettings,
-    Section,
     ServeSettings,
     SidecarSettings,
     TelemetrySettings,
 )
 
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+    from collections.abc import Mapping
+
+    from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 __all__ = [
+    "SETTINGS",
     "AlertSettings",
     "BreakerSettings",
+    "Configuration",
     "DiscoverySettings",
     "HealthSettings",
     "HistorySettings",
@@ -47,147 +56,184 @@ __all__ = [
     "ServeSettings",
     "Settings",
     "SettingsError",
+    "SettingsWarning",
     "SidecarSettings",
     "TelemetrySettings",
+    "digest",
+    "load_configuration",
     "load_settings",
 ]
 
-_PREFIX = "TRACEFUSE_"
+
+_ORDER: Final = list(OriginKind)
 
 
-def _folder(variable: str, below_home: str) -> Path:
-    """The user's folder by the XDG Base Directory Specification."""
-    base = os.environ.get(variable)
-    return (Path(base) if base else Path.home() / below_home) / "tracefuse"
+class SettingsWarning(FutureWarning):
+    """A configuration works, and its owner should change something in it; a name that became another, say."""
 
 
-def _cache_dir() -> Path:
-    return _folder("XDG_CACHE_HOME", ".cache")
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Settings, and where each of them comes from.
 
-
-def _state_dir() -> Path:
-    return _folder("XDG_STATE_HOME", ".local/state")
-
-
-class Settings(BaseSettings):
-    """Everything that can be set. `TRACEFUSE_BREAKER_FAILURE_THRESHOLD=3` sets `breaker.failure_threshold`.
-
-    >>> Settings(breaker=BreakerSettings(failure_threshold=3)).breaker.failure_threshold
-    3
+    Attributes:
+        settings: the values in force.
+        origins: where each value comes from that is no default, by the setting's name.
+        file: the file that was read, or None.
+        warnings: what its owner should change, one line each.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_nested_delimiter="_", env_nested_max_split=1, frozen=True, extra="ignore"
-    )
-
-    cache_dir: Annotated[Path, RESTART] = Field(
-        default_factory=_cache_dir,
-        description="nmap's working folders, one per run, removed afterwards; by default in `~/.cache`",
-    )
-    state_dir: Annotated[Path, RESTART] = Field(
-        default_factory=_state_dir,
-        description="what outlives the process: history, schedules, breaker states; by default in `~/.local/state`",
-    )
-    templates: dict[str, str] = Field(
-        default={}, description="templates of your own: a name and nmap's arguments; checked by the same policy"
-    )
-    nmap: NmapSettings = NmapSettings()
-    policy: PolicySettings = PolicySettings()
-    retry: RetrySettings = RetrySettings()
-    breaker: BreakerSettings = BreakerSettings()
-    queue: QueueSettings = QueueSettings()
-    telemetry: TelemetrySettings = TelemetrySettings()
-    serve: ServeSettings = ServeSettings()
-    history: HistorySettings = HistorySettings()
-    schedule: ScheduleSettings = ScheduleSettings()
-    discovery: DiscoverySettings = DiscoverySettings()
-    health: HealthSettings = HealthSettings()
-    alerts: AlertSettings = AlertSettings()
-    logging: LoggingSettings = LoggingSettings()
-    sidecar: SidecarSettings = SidecarSettings()
+    settings: Settings
+    origins: Mapping[str, Origin]
+    file: Path | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
-    def history_file(self) -> Path:
-        """Where scans and their results are kept."""
-        return self.state_dir / "history.sqlite3"
+    def digest(self) -> str:
+        """Twelve hex digits that are the same for the same values, wherever those come from."""
+        return digest(self.settings)
 
-    @property
-    def schedule_file(self) -> Path:
-        """Where schedules are kept."""
-        return self.state_dir / "schedules.sqlite3"
-
-    @property
-    def breaker_file(self) -> Path:
-        """Where the breakers' states outlive the process."""
-        return self.state_dir / "breakers.sqlite3"
+    def origin(self, name: str) -> Origin:
+        """Where the setting `name` comes from."""
+        return self.origins.get(name, Origin(OriginKind.DEFAULT))
 
 
-class SettingsError(ValueError):
-    """A setting cannot be used: `variable` and `value` as given, `expected` what would be right."""
+def digest(settings: Settings) -> str:
+    """Twelve hex digits of SHA-256 over the values.
 
-    def __init__(self, variable: str, value: str, expected: str) -> None:
-        self.variable = variable
-        self.value = value
-        self.expected = expected
-        super().__init__(variable, value, expected)
-
-    def __str__(self) -> str:
-        return f"{self.variable}={self.value!r} cannot be used: {self.expected}"
+    >>> digest(Settings(breaker=BreakerSettings(failure_threshold=3))) == digest(Settings())
+    False
+    """
+    values = json.dumps(settings.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(values.encode()).hexdigest()[:12]
 
 
-def load_settings() -> Settings:
-    """Read the settings from the environment.
+def load_settings(
+    file: str | Path | None = None,
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Read the settings; see `load_configuration`, which also tells where they come from.
+
+    What its owner should change is told as `SettingsWarning`.
 
     Raises:
-        SettingsError: a value is out of range, of the wrong kind, or a section has no such setting.
+        SettingsError: a value is out of range, of the wrong kind, or there is no such setting.
+        MissingExtraError: the file is YAML, and the extra `yaml` is not installed.
+
+    >>> load_settings(environ={"TRACEFUSE_CONFIG": "", "TRACEFUSE_QUEUE_TOTAL": "2"}).queue.total
+    2
     """
+    configuration = load_configuration(file, overrides, environ)
+    for text in configuration.warnings:
+        warnings.warn(text, SettingsWarning, stacklevel=2)
+    return configuration.settings
+
+
+def load_configuration(
+    file: str | Path | None = None,
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Configuration:
+    """Read the file, the environment and `overrides`, each weighing more than the one before.
+
+    The file is `file`, else what `TRACEFUSE_CONFIG` names (nothing when that is empty), else
+    `tracefuse/tracefuse.toml` in the user's configuration folder if there is one. `overrides` are values by
+    name, `{"policy.max_addresses": 10}`; a text is read as in a variable.
+
+    Raises:
+        SettingsError: with all that is wrong in `problems`; nothing of it is used then.
+        MissingExtraError: the file is YAML, and the extra `yaml` is not installed.
+    """
+    path, notes = _chosen_file(file, environ)
+    below = Layer() if path is None else file_layer(read_config_file(path), SETTINGS)
+    layer = merged(below, environment_layer(environ, SETTINGS), command_line_layer(overrides or {}, SETTINGS))
+    settings, problems = _validated(layer.values, environ)
+    if settings is None or layer.problems:
+        raise SettingsError.of(sorted([*layer.problems, *problems], key=_place))
+    origins = {name: given.origin for name, given in layer.values.items()}
+    return Configuration(settings, origins, path, (*notes, *layer.warnings))
+
+
+def _place(problem: SettingProblem) -> tuple[int, int]:
+    return _ORDER.index(problem.origin.kind), problem.origin.line or 0
+
+
+def _chosen_file(file: str | Path | None, environ: Mapping[str, str]) -> tuple[Path | None, list[str]]:
+    if file is not None:
+        return Path(file), []
+    for variable in CONFIG_VARIABLES:
+        if variable in environ:
+            old = variable != CONFIG_VARIABLES[0] and environ[variable]
+            notes = [f"{variable} is deprecated: use {CONFIG_VARIABLES[0]}"] if old else []
+            return (Path(environ[variable]).expanduser() if environ[variable] else None), notes
+    return find_config_file(environ), []
+
+
+class _OnlyGiven(Settings):
+    """The same model, without a look at the environment of the process: the layers have been."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def _validated(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[Settings | None, list[SettingProblem]]:
+    """The settings with `values`, or all that is wrong with them."""
+    problems = [_no_number(name, given) for name, given in values.items() if _is_misplaced_bool(name, given)]
     try:
-        return Settings()
+        loaded = _OnlyGiven.model_validate({**_folders(environ, values), **_tree(values)})
     except ValidationError as error:
-        raise _explain(error.errors()[0]) from error
-    except UnreadableSettingsError as error:
-        raise _section_error() from error
+        for details in error.errors():
+            name = _name_of(details["loc"])
+            given = values.get(name, Given("", Origin(OriginKind.DEFAULT)))
+            problem = unusable_value(SETTINGS[name], details, given.value, given.origin)
+            if problem.setting not in {known.setting for known in problems}:
+                problems.append(problem)
+        return None, problems
+    except SettingsError as error:
+        return None, [*problems, *error.problems]
+    return (None if problems else Settings.model_construct(**dict(loaded))), problems
 
 
-def _explain(details: ErrorDetails) -> SettingsError:
-    location = [str(part) for part in details["loc"] if isinstance(part, str)]
-    parent, default = _default(location[:-1]), _default(location)
-    if details["type"] == "extra_forbidden":
-        known = _names(location[:-1], parent)
-        return SettingsError(_variable(location), str(details["input"]), f"there is no such setting; there are {known}")
-    message = details["msg"].removeprefix("Value error, ").replace("Input should", "it should")
-    example = "" if default in (None, ()) else f"; for example {_variable(location)}={_shown(default)}"
-    return SettingsError(_variable(location), str(details["input"]), message + example)
+def _is_misplaced_bool(name: str, given: Given) -> bool:
+    """True is the number 1 for Python and for pydantic, and nobody means it."""
+    return SETTINGS[name].is_number and isinstance(given.value, bool)
 
 
-def _section_error() -> SettingsError:
-    """A variable that cannot be read at all: a group's own name (`TRACEFUSE_NMAP=...`), or broken JSON."""
-    for section, field in Settings.model_fields.items():
-        variable = _variable([section])
-        if variable not in os.environ:
-            continue
-        if isinstance(field.default, Section):
-            known = _names([section], field.default)
-            return SettingsError(variable, os.environ[variable], f"it is a group of settings: {known}")
-        if isinstance(field.default, dict):
-            return SettingsError(variable, os.environ[variable], 'it is JSON, for example {"web": "-sV -p 80,443"}')
-    return SettingsError(_PREFIX + "*", "", "one of these variables cannot be read")
+def _no_number(name: str, given: Given) -> SettingProblem:
+    setting = SETTINGS[name]
+    details: Any = {"type": "number", "msg": "it should be a number"}
+    return unusable_value(setting, details, given.value, given.origin)
 
 
-def _names(location: list[str], section: BaseModel) -> str:
-    return ", ".join(_variable([*location, name]) for name in type(section).model_fields)
+def _folders(environ: Mapping[str, str], values: Mapping[str, Given]) -> dict[str, Path]:
+    """The folders that are nobody's choice, by the environment that was given and not the process's."""
+    chosen = {"cache_dir": ("XDG_CACHE_HOME", ".cache"), "state_dir": ("XDG_STATE_HOME", ".local/state")}
+    try:
+        return {name: user_folder(environ, *where) for name, where in chosen.items() if name not in values}
+    except RuntimeError as error:
+        expected = "this user has no home folder; for example TRACEFUSE_CACHE_DIR=/tmp/tracefuse"
+        origin = Origin(OriginKind.DEFAULT, "TRACEFUSE_CACHE_DIR and TRACEFUSE_STATE_DIR")
+        raise SettingsError.of([SettingProblem("cache_dir", "", expected, origin)]) from error
 
 
-def _default(location: list[str]) -> Any:
-    value: Any = Settings.model_construct()
-    for part in location:
-        value = getattr(value, part, None)
-    return value
+def _tree(values: Mapping[str, Given]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, given in values.items():
+        section, _, key = name.rpartition(".")
+        (tree.setdefault(section, {}) if section else tree)[key] = given.value
+    return tree
 
 
-def _variable(location: list[str]) -> str:
-    return _PREFIX + "_".join(location).upper()
-
-
-def _shown(value: object) -> str:
-    return ",".join(map(str, cast("tuple[object, ...]", value))) if isinstance(value, tuple) else str(value)
+def _name_of(location: tuple[int | str, ...]) -> str:
+    """The setting's name of a place in the model; what is deeper is a part of its value."""
+    first = str(location[0])
+    return first if first in SETTINGS else f"{first}.{location[1]}"

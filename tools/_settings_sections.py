@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path  # noqa: TC003 - pydantic reads it
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
-from ._policy import PRIVATE_NETWORKS
+from ._policy import PRIVATE_NETWORKS, Policy
 
 __all__ = [
     "RESTART",
@@ -51,7 +51,25 @@ def _split(value: object) -> object:
 
 
 def _networks(value: object) -> object:
-    return tuple(map(ip_network, _parts(value))) if isinstance(value, str) else value
+    """Networks as texts; a number is one for `ipaddress`, and nobody means it."""
+    if isinstance(value, str):
+        value = _parts(value)
+    if not isinstance(value, list | tuple):
+        return value
+    entries = cast("list[object] | tuple[object, ...]", value)
+    return tuple(ip_network(entry) if isinstance(entry, str) else _network(entry) for entry in entries)
+
+
+def _level(value: object) -> object:
+    """The words of `logging`, in any case."""
+    word = value.strip().lower() if isinstance(value, str) else ""
+    return {"warn": "warning", "critical": "error", "fatal": "error"}.get(word, word) or value
+
+
+def _network(value: object) -> object:
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    raise ValueError(f"{value!r} is no network as a text")
 
 
 _Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -106,6 +124,25 @@ class PolicySettings(Section):
     allow_intrusive: bool = Field(
         default=False, description="allow options and scripts that may disturb or attack the target"
     )
+    script_categories: _Texts = Field(
+        default=("default", "safe"), description="categories of scripts, of which one must have a script that is run"
+    )
+    max_port_ranges: int = Field(default=100, ge=1, le=1_000, description="elements of one list of ports")
+    max_argument_length: int = Field(default=2_048, ge=64, le=10_240, description="characters of extra arguments")
+    max_timeout: float = Field(default=3_600.0, ge=1, le=604_800, description="seconds that a request may ask for")
+    max_host_timeout: float = Field(
+        default=14_400.0, ge=60, le=604_800, description="seconds that a request may ask for with `--host-timeout`"
+    )
+
+    @field_validator("networks", "domains", "script_categories")
+    @classmethod
+    def _as_the_policy_has_it(cls, value: object, info: ValidationInfo) -> object:
+        Policy(**{info.field_name or "": value})  # type: ignore[arg-type]
+        return value
+
+    def policy(self) -> Policy:
+        """The policy that these settings make."""
+        return Policy(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
 class RetrySettings(Section):
@@ -122,6 +159,7 @@ class BreakerSettings(Section):
     recovery_timeout: float = Field(
         default=60.0, gt=0, le=86_400, description="seconds until a probe is let through; grows while probes fail"
     )
+    success_threshold: int = Field(default=1, ge=1, le=10, description="probes in a row that close it again")
 
 
 class TelemetrySettings(Section):
@@ -214,7 +252,9 @@ class AlertSettings(Section):
 class LoggingSettings(Section):
     """What the service logs on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least severe to log")
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_level)] = Field(
+        default="info", description="the least severe to log"
+    )
     format: Annotated[Literal["json", "console"], RESTART] = Field(
         default="console", description="JSON lines, or lines for people"
     )

@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ._history_owner import Owner, is_gone, sweep
-from ._history_records import Page, Query, ScanEnd, ScanStart, ScanState, StoredScan
+from ._history_records import (
+    HistoryError,
+    Page,
+    Query,
+    ScanEnd,
+    ScanStart,
+    ScanState,
+    StoredScan,
+    request_from_dict,
+    request_to_dict,
+)
 from ._history_retention import REFUSALS_KEPT, Weight, age_limit, last_to_drop
 from ._history_rows import COLUMNS, conditions, overlap, pack, pack_changes, stamp, stored, unpack_changes
 from ._history_schema import HISTORY_SCHEMA
@@ -26,7 +36,18 @@ if TYPE_CHECKING:
 
     from .nmap import Change
 
-__all__ = ["History"]
+__all__ = [
+    "History",
+    "HistoryError",
+    "Page",
+    "Query",
+    "ScanEnd",
+    "ScanStart",
+    "ScanState",
+    "StoredScan",
+    "request_from_dict",
+    "request_to_dict",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -111,10 +132,12 @@ class History:
         ended = end.ended or self._clock()
         with self._database.writing() as connection:
             row = connection.execute(
-                "UPDATE scans SET state = ?, ended = ?, owner = NULL, error = ?, hosts_up = ?, ports_open = ?,"
-                " changes = ?, compared_with = ?, size = ? WHERE scan_id = ? AND state = 'running' RETURNING number",
+                "UPDATE scans SET state = ?, started = ?, ended = ?, owner = NULL, error = ?, hosts_up = ?,"
+                " ports_open = ?, changes = ?, compared_with = ?, size = ?"
+                " WHERE scan_id = ? AND state = 'running' RETURNING number",
                 (
                     str(end.state),
+                    None if end.started is None else stamp(end.started),
                     stamp(ended),
                     None if end.error is None else json.dumps(dict(end.error), default=str),
                     end.hosts_up,

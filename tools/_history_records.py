@@ -91,6 +91,7 @@ class ScanEnd:
         ports_open: open ports in all.
         changes: what differs from the scan it was compared with; None when it was compared with none.
         compared_with: id of that scan.
+        started: when it had a place and was let through; None when it never was.
         ended: when; by default the moment it is stored.
     """
 
@@ -101,6 +102,7 @@ class ScanEnd:
     ports_open: int | None = None
     changes: tuple[Change, ...] | None = None
     compared_with: str | None = None
+    started: datetime | None = None
     ended: datetime | None = None
 
 
@@ -118,6 +120,7 @@ class StoredScan:
     request: Mapping[str, Any]
     caller: Caller
     begun: datetime
+    started: datetime | None = None
     ended: datetime | None = None
     schedule: str | None = None
     trace_id: str | None = None
@@ -143,6 +146,7 @@ class StoredScan:
             "caller": {"kind": str(self.caller.kind), "name": self.caller.name, "user": self.caller.user},
             "schedule": self.schedule,
             "begun": self.begun.isoformat(),
+            "started": None if self.started is None else self.started.isoformat(),
             "ended": None if self.ended is None else self.ended.isoformat(),
             "trace_id": self.trace_id,
             "error": None if self.error is None else dict(self.error),
@@ -209,4 +213,5 @@ def request_from_dict(data: Mapping[str, Any]) -> ScanRequest:
     >>> request_from_dict({"targets": ["10.0.0.7"]}).targets
     ('10.0.0.7',)
     """
-    return ScanRequest(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    return ScanRequest(**fields)

@@ -25,7 +25,7 @@ _DEEP: Final = 5
 """Levels of a result that are written piece by piece: down to one port of one host."""
 
 COLUMNS: Final = (
-    "number, scan_id, state, begun, ended, request, caller_kind, caller_name, caller_user, schedule, trace_id,"
+    "number, scan_id, state, begun, started, ended, request, caller_kind, caller_name, caller_user, schedule, trace_id,"
     " signature, error, hosts_up, ports_open, changes, compared_with, size"
 )
 """What `stored` takes, in its order."""
@@ -49,7 +49,7 @@ def moment(stamp: int) -> datetime:
 
 def stored(row: Sequence[Any]) -> StoredScan:
     """The scan of a row of `COLUMNS`."""
-    (number, scan_id, state, begun, ended, request, kind, name, user, schedule, trace_id, *rest) = row
+    (number, scan_id, state, begun, started, ended, request, kind, name, user, schedule, trace_id, *rest) = row
     signature, error, hosts_up, ports_open, changes, compared_with, size = rest
     return StoredScan(
         number=number,
@@ -58,6 +58,7 @@ def stored(row: Sequence[Any]) -> StoredScan:
         request=json.loads(request),
         caller=Caller(CallerKind(kind), name, user),
         begun=moment(begun),
+        started=None if started is None else moment(started),
         ended=None if ended is None else moment(ended),
         schedule=schedule,
         trace_id=trace_id,

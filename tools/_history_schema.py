@@ -21,6 +21,7 @@ _FIRST: Final = (
         scan_id TEXT NOT NULL UNIQUE,
         state TEXT NOT NULL,
         begun INTEGER NOT NULL,
+        started INTEGER,
         ended INTEGER,
         owner TEXT,
         request TEXT NOT NULL,

@@ -36,6 +36,7 @@ class RecentValues:
 
     A value costs a write or two. They are sorted when percentiles are asked for; after that the few
     values that came and went are put in and taken out by binary search, and only many are sorted anew.
+    Who needs each value once calls `take` from time to time.
 
     >>> recent = RecentValues(3)
     >>> for value in (9.0, 1.0, 2.0, 3.0):
@@ -44,22 +45,27 @@ class RecentValues:
     ((2.0, 3.0), [1.0, 2.0, 3.0])
     """
 
-    __slots__ = ("_answers", "_asked", "_came", "_capacity", "_next", "_ordered", "_ring", "_went")
+    __slots__ = ("_answers", "_asked", "_came", "_capacity", "_next", "_ordered", "_ring", "_taken", "_went")
 
     def __init__(self, capacity: int = _VALUES) -> None:
         self._capacity = capacity
         self._ring = array("d")
-        self._next = 0
+        self._next = self._taken = 0
         self._ordered: array[float] | None = None
         self._came: list[float] = []
         self._went: list[float] = []
         self._asked: tuple[float, ...] | None = None
         self._answers: tuple[float, ...] = ()
 
-    def add(self, value: float) -> None:
-        """Take in a finite `value`; the oldest leaves when there are more than `capacity`."""
+    def add(self, value: float) -> bool:
+        """Take in a finite `value`; the oldest leaves when there are more than `capacity`.
+
+        True when the next one will overwrite what was not taken by then.
+        """
         ring = self._ring
         at = self._next
+        if at == self._capacity:
+            at = self._taken = 0
         if self._ordered is not None:
             self._note(value, at)
         if at < len(ring):
@@ -69,8 +75,18 @@ class RecentValues:
             if at + 1 == self._capacity:
                 # It grew with room to spare, and grows no more.
                 self._ring = array("d", ring)
-        at += 1
-        self._next = at if at < self._capacity else 0
+        self._next = at = at + 1
+        return at == self._capacity
+
+    @property
+    def untaken(self) -> bool:
+        """Whether there is something to `take`."""
+        return self._taken != self._next
+
+    def take(self) -> array[float]:
+        """The values that came since this was asked last."""
+        since, self._taken = self._taken, self._next
+        return self._ring[since : self._next]
 
     def _note(self, value: float, at: int) -> None:
         self._asked = None

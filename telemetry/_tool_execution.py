@@ -35,8 +35,8 @@ class ToolExecutionMetrics:
     """Counts, times, exact percentiles and time windows of one tool. Thread-safe.
 
     The counters live for as long as the tool is tracked; percentiles are those of the most recent 1,000
-    executions (nearest rank), `recent_executions` has the last 100. `outcomes` counts executions by
-    status and bounded error type: what `mcp_tool_execution_total` shows is read from here.
+    executions (nearest rank), `recent_executions` has the last 100. What `mcp_tool_execution_total` shows
+    is read from `outcomes`.
 
     >>> tool = ToolExecutionMetrics("nmap")
     >>> tool.record_execution(True, 2.0)
@@ -47,9 +47,9 @@ class ToolExecutionMetrics:
     """
 
     __slots__ = (
-        *("_clock", "_lock", "_outcomes", "_recent", "_repairs", "_wall", "_windows", "active", "attributes"),
-        *("error_count", "failure_count", "last_used", "max_execution_time", "min_execution_time"),
-        *("outcomes", "success_count", "timeout_count", "tool_name", "total_execution_time"),
+        *("_clock", "_failures", "_lock", "_outcomes", "_recent", "_repairs", "_wall", "_windows", "active"),
+        *("attributes", "error_count", "failure_count", "last_used", "max_execution_time", "min_execution_time"),
+        *("success_count", "timeout_count", "tool_name", "total_execution_time", "used"),
     )
 
     def __init__(
@@ -71,9 +71,9 @@ class ToolExecutionMetrics:
         self._wall = wall
         self._repairs = repairs or default_repairs()
         self._lock = lock if lock is not None else threading.RLock()
-        self._windows = Windows(spans)
         self.active = 0
         self.last_used = clock()
+        self.used = 0
         self.success_count = 0
         self.failure_count = 0
         self.timeout_count = 0
@@ -81,8 +81,9 @@ class ToolExecutionMetrics:
         self.total_execution_time = 0.0
         self.min_execution_time = math.inf
         self.max_execution_time = 0.0
-        self.outcomes: dict[tuple[str, str], int] = {}
+        self._failures: dict[str, int] = {}
         self._recent = RecentValues()
+        self._windows = Windows(spans, self._recent)
         self._outcomes = RecentOutcomes()
 
     def record_execution(
@@ -102,7 +103,6 @@ class ToolExecutionMetrics:
         """Take in what is already checked, `error` being the bounded error type; the caller holds the lock."""
         detail: str | None = None
         if success:
-            key = _SUCCESS
             self.success_count += 1
         else:
             self.failure_count += 1
@@ -111,19 +111,22 @@ class ToolExecutionMetrics:
                 detail = error if error != "other" else text_of(error_type)
             elif timed_out:
                 error = "timeout"
-            key = ("failure", error)
+            self._failures[error] = self._failures.get(error, 0) + 1
         if timed_out:
             self.timeout_count += 1
-        outcomes = self.outcomes
-        outcomes[key] = outcomes.get(key, 0) + 1
         self.total_execution_time += seconds
         if seconds < self.min_execution_time:
             self.min_execution_time = seconds
         if seconds > self.max_execution_time:
             self.max_execution_time = seconds
-        self._recent.add(seconds)
         self._outcomes.add(when, success + 2 * timed_out, detail)
         self._windows.add(now, seconds, not success)
+
+    @property
+    def outcomes(self) -> dict[tuple[str, str], int]:
+        """How often it ended how: executions by status and bounded error type."""
+        successes = {_SUCCESS: self.success_count} if self.success_count else {}
+        return successes | {("failure", error): count for error, count in self._failures.items()}
 
     @property
     def execution_count(self) -> int:

@@ -1,4 +1,4 @@
-"""The tools that are tracked: bounded, least recently used first, with one recording path that never waits.
+"""The tools that are tracked: bounded, the least recently used goes first, with one recording path that never waits.
 
 A recording is put into a queue, and whoever finds the lock free works the queue off, its own item
 included; who finds it taken goes on, because the holder looks at the queue again after letting go. So
@@ -12,13 +12,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
 from opentelemetry.context import get_current
 
+from ._eviction import EvictionOrder
 from ._fork import hold_at_fork
 from ._names import Attribute
 from ._sanitize import METRIC_ERROR_TYPES, bounded_error_type, clean_name, default_repairs, is_success, text_of
@@ -66,7 +67,7 @@ class ToolTable:
         self.repairs = repairs or default_repairs()
         self.lock = threading.RLock()
         self.system = SystemMetrics(clock=clock, lock=self.lock)
-        self.tools: OrderedDict[str, ToolExecutionMetrics] = OrderedDict()
+        self.tools: dict[str, ToolExecutionMetrics] = {}
         self.evictions = {"capacity": 0, "retention": 0}
         self.series: ToolSeries | None = None
         self.on_switch: Callable[[], object] | None = None
@@ -74,6 +75,8 @@ class ToolTable:
         self._pending: deque[tuple[object, ...]] = deque()
         self._notes: deque[tuple[int, str, tuple[object, ...]]] = deque()
         self._swept = clock()
+        self._uses = 0
+        self._order = EvictionOrder()
         hold_at_fork(self)
 
     # --- recording: never waits for a reader, never raises
@@ -160,7 +163,7 @@ class ToolTable:
         if not isinstance(name, str) or (tool := self.tools.get(name)) is None:
             tool = self._used(name, now)
         else:
-            self.tools.move_to_end(name)
+            self._uses = tool.used = self._uses + 1
             if now > tool.last_used:
                 tool.last_used = now
         value = seconds if type(seconds) is float and 0.0 <= seconds < 1e300 else self.repairs.value(seconds, "seconds")
@@ -188,7 +191,7 @@ class ToolTable:
             self.repairs.note("name", "tool_name")
             cleaned = _INVALID
         tool = self.tools.get(cleaned) or self._make(cleaned, now)
-        self.tools.move_to_end(cleaned)
+        self._uses = tool.used = self._uses + 1
         tool.last_used = max(now, tool.last_used)
         return tool
 
@@ -203,14 +206,8 @@ class ToolTable:
         return tool
 
     def _evict_one(self) -> None:
-        """Drop the least recently used tool that is not running; when all are, the least recently used."""
-        for _ in range(len(self.tools)):
-            name = next(iter(self.tools))
-            if not self.tools[name].active:
-                break
-            self.tools.move_to_end(name)
-        name, tool = self.tools.popitem(last=False)
-        self._forget(tool)
+        name = self._order.next(self.tools)
+        self._forget(self.tools.pop(name))
         self.evictions["capacity"] += 1
         self._notes.append((logging.DEBUG, "metrics.evicted tool=%s remaining=%d", (name, len(self.tools))))
 
@@ -234,7 +231,7 @@ class ToolTable:
     # --- reading: consistent, because nothing is applied meanwhile
 
     @contextmanager
-    def reading(self) -> Generator[OrderedDict[str, ToolExecutionMetrics]]:
+    def reading(self) -> Generator[dict[str, ToolExecutionMetrics]]:
         """All tools, with everything applied that was recorded before, unchanging inside the block."""
         try:
             with self.lock:

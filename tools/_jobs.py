@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from ._history_records import ScanState
 from ._job import Job
 from ._job_view import JobsClosedError, JobView, UnknownScanError, view_of_stored
+from ._listeners import call_safely
 from ._runner import new_scan_id
 from ._scan_record import RecordKeeper, utc_now
 from ._threads import in_thread
@@ -84,6 +85,14 @@ class Jobs:
         self._running: dict[str, Job] = {}
         self._unstored: OrderedDict[str, Job] = OrderedDict()
         self._closed = False
+        self._listeners: list[Callable[[JobView], None]] = []
+
+    def add_listener(self, listener: Callable[[JobView], None]) -> None:
+        """Call `listener` when a scan was accepted and when one has ended, refused ones included.
+
+        It is called in the context of who asked. One that raises is logged and changes nothing.
+        """
+        self._listeners.append(listener)
 
     @property
     def running(self) -> int:
@@ -112,7 +121,10 @@ class Jobs:
             # Nobody knows its id.
             await job.stop(ScanState.CANCELLED)
             raise
-        return job.view()
+        view = job.view()
+        if not view.is_final:  # else its end was told already
+            self._tell(view)
+        return view
 
     async def get(self, scan_id: str) -> JobView | None:
         """How the scan stands, wherever it runs or ran; None for one that nobody knows."""
@@ -182,10 +194,15 @@ class Jobs:
     def _settle(self, job: Job) -> None:
         """The scan has ended: from now on the history answers for it, if it can."""
         del self._running[job.scan_id]
+        self._tell(job.view())
         if not job.record.stored:
             self._unstored[job.scan_id] = job
             if len(self._unstored) > _UNSTORED:
                 self._unstored.popitem(last=False)
+
+    def _tell(self, view: JobView) -> None:
+        for listener in self._listeners:
+            call_safely(listener, view)
 
     async def _ended(self, scan_id: str) -> JobView:
         job = self._running.get(scan_id)

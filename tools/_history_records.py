@@ -200,11 +200,7 @@ def request_to_dict(request: ScanRequest) -> dict[str, Any]:
     {'target': '10.0.0.7', 'template': 'quick'}
     """
     plain, defaults = asdict(request), asdict(ScanRequest())
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in plain.items()
-        if value != defaults[name]
-    }
+    return {name: _as_list(value) for name, value in plain.items() if value != defaults[name]}
 
 
 def request_from_dict(data: Mapping[str, Any]) -> ScanRequest:
@@ -213,5 +209,16 @@ def request_from_dict(data: Mapping[str, Any]) -> ScanRequest:
     >>> request_from_dict({"targets": ["10.0.0.7"]}).targets
     ('10.0.0.7',)
     """
-    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-    return ScanRequest(**fields)
+    return ScanRequest(**{name: _as_tuple(value) for name, value in data.items()})
+
+
+def _as_list(value: Any) -> Any:
+    return [*value] if _is(value, tuple) else value
+
+
+def _as_tuple(value: Any) -> Any:
+    return (*value,) if _is(value, list) else value
+
+
+def _is(value: object, kind: type) -> bool:
+    return isinstance(value, kind)  # apart, since a type checker would take "list" for "list of nobody knows what"

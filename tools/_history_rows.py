@@ -116,11 +116,12 @@ def pack_changes(changes: Sequence[Change]) -> bytes | None:
 
 def unpack_changes(packed: bytes | None) -> tuple[Change, ...]:
     """What `pack_changes` packed."""
-    if packed is None:
-        return ()
-    return tuple(
-        Change(**{**fields, "kind": ChangeKind(fields["kind"])}) for fields in json.loads(zlib.decompress(packed))
-    )
+    return () if packed is None else tuple(map(_change, json.loads(zlib.decompress(packed))))
+
+
+def _change(fields: dict[str, Any]) -> Change:
+    kind = ChangeKind(fields.pop("kind"))
+    return Change(kind, **fields)
 
 
 def conditions(query: Query) -> tuple[str, list[object]]:

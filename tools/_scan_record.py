@@ -225,10 +225,8 @@ def end_state(error: BaseException, *, ran: bool) -> ScanState:
 
 def _targets(request: ScanRequest) -> tuple[str, ...]:
     """As asked for; nothing of it has been checked."""
-    several: object = request.targets
-    given: list[object] = [request.target]
-    if isinstance(several, tuple | list):
-        given.extend(several)  # pyright: ignore[reportUnknownArgumentType]
+    several: Any = request.targets
+    given: tuple[object, ...] = (request.target, *several) if isinstance(several, tuple | list) else (request.target,)
     return tuple(target for target in given if isinstance(target, str) and target)[:_MOST_TARGETS]
 
 

@@ -1,0 +1,262 @@
+"""The tools that only read: results, differences, history, templates, policy, breakers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ._breaker_sources import view_of
+from ._history_records import Query, ScanState
+from ._mcp_call import Answer, job_of
+from ._mcp_errors import CallError, error_output, error_text
+from ._mcp_input import ArgumentError
+from ._mcp_output import (
+    BreakerOutput,
+    BreakersOutput,
+    ChangeOutput,
+    DiffOutput,
+    ExplainOutput,
+    HistoryOutput,
+    PlanOutput,
+    PolicyOutput,
+    ScanRow,
+    TemplateOutput,
+    TemplatesOutput,
+)
+from ._mcp_paging import cut, read_place
+from ._mcp_scan import error_of, no_result
+from ._mcp_view import report_of, scan_output, scan_text
+from ._policy import PolicyViolation
+from .nmap import diff
+
+if TYPE_CHECKING:
+    from ._history_records import StoredScan
+    from ._mcp_call import Call
+    from ._mcp_input import BreakerInput, DiffInput, ExplainInput, HistoryInput, ResultInput, TemplatesInput
+    from ._policy import Policy
+    from .nmap import ReportDiff, ScanPlan, Template
+
+__all__ = ["breakers", "changes", "explain_policy", "history", "policy_output", "result", "templates"]
+
+
+async def result(call: Call, arguments: ResultInput) -> Answer:
+    """One page of what an ended scan found."""
+    place = read_place(arguments.cursor)
+    job = await job_of(call.service, arguments.scan_id)
+    if not job.is_final:
+        raise no_result(job)
+    document = await call.service.jobs.result(job.scan_id)
+    output = await asyncio.to_thread(
+        scan_output,
+        job.scan_id,
+        job.state.value,
+        document,
+        place=place,
+        rows=arguments.limit,
+        everything=arguments.all_ports,
+        only=arguments.host,
+        error=error_of(job),
+    )
+    return Answer(output, scan_text(output))
+
+
+async def changes(call: Call, arguments: DiffInput) -> Answer:
+    """What changed between two scans."""
+    old_id = arguments.old_scan_id or await _last_comparable(call, arguments.new_scan_id)
+    old, new = [await _document(call, scan_id) for scan_id in (old_id, arguments.new_scan_id)]
+    found = await asyncio.to_thread(lambda: diff(report_of(old), report_of(new)))
+    output = _diff_output(old_id, arguments, found)
+    lines = [output.summary, *(f"{change.host}: {change.summary}" for change in output.changes)]
+    if output.next_cursor:
+        lines.append(f'More: the same call with cursor="{output.next_cursor}"')
+    return Answer(output, "\n".join(lines))
+
+
+async def _last_comparable(call: Call, scan_id: str) -> str:
+    await job_of(call.service, scan_id)
+    found = await asyncio.to_thread(call.service.history.last_comparable, scan_id)
+    if found is None:
+        raise CallError(
+            "not_found",
+            f"no earlier completed scan asked for the same as {scan_id}",
+            suggestion="give old_scan_id; scan_history lists the scans there are",
+            field="old_scan_id",
+        )
+    return found.scan_id
+
+
+async def _document(call: Call, scan_id: str) -> dict[str, Any]:
+    job = await job_of(call.service, scan_id)
+    if not job.is_final:
+        raise no_result(job)
+    document = await call.service.jobs.result(scan_id)
+    if document is None:
+        raise CallError("not_found", f"scan {scan_id} found nothing: {job.state}", field="scan_id")
+    return document
+
+
+def _diff_output(old_id: str, arguments: DiffInput, found: ReportDiff) -> DiffOutput:
+    page, following = cut(found.changes, arguments.cursor, arguments.limit)
+    return DiffOutput(
+        old_scan_id=old_id,
+        new_scan_id=arguments.new_scan_id,
+        summary=str(found).partition("\n")[0].rstrip(":"),
+        changes_total=len(found.changes),
+        by_kind=dict(Counter(str(change.kind) for change in found.changes)),
+        hosts_compared=found.hosts_compared,
+        not_compared=len(found.not_compared),
+        changes=[
+            ChangeOutput(
+                kind=str(change.kind),
+                host=change.host,
+                port=change.port,
+                protocol=change.protocol,
+                summary=change.summary,
+            )
+            for change in page
+        ],
+        next_cursor=following,
+    )
+
+
+async def history(call: Call, arguments: HistoryInput) -> Answer:
+    """Earlier scans, newest first."""
+    query = Query(
+        state=None if arguments.state is None else ScanState(arguments.state),
+        template=arguments.template,
+        target=arguments.target,
+        since=arguments.since,
+        until=arguments.until,
+        limit=arguments.limit,
+        before=_before(arguments.cursor),
+    )
+    page = await asyncio.to_thread(call.service.history.find, query)
+    output = HistoryOutput(
+        scans=[_row(scan) for scan in page.scans], next_cursor=None if page.next is None else str(page.next)
+    )
+    lines = [_row_text(row) for row in output.scans] or ["No scan fits."]
+    return Answer(output, "\n".join(lines))
+
+
+def _before(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 16):
+        raise ArgumentError("cursor", "not a next_cursor of this tool; leave it out for the first page", {})
+    return int(cursor)
+
+
+def _row(scan: StoredScan) -> ScanRow:
+    request = scan.request
+    targets = [request.get("target", ""), *request.get("targets", ())]
+    return ScanRow(
+        scan_id=scan.scan_id,
+        state=scan.state.value,
+        target=" ".join(str(target) for target in targets if target),
+        template=request.get("template"),
+        extra_args=str(request.get("extra_args", "")),
+        begun=scan.begun.isoformat(),
+        caller=" ".join(part for part in (str(scan.caller.kind), scan.caller.name, scan.caller.user) if part),
+        schedule=scan.schedule,
+        hosts_up=scan.hosts_up,
+        ports_open=scan.ports_open,
+        changes=scan.changes,
+    )
+
+
+def _row_text(row: ScanRow) -> str:
+    asked = " ".join(part for part in (row.target, row.template, row.extra_args) if part)
+    found = "" if row.hosts_up is None else f", {row.hosts_up} up, {row.ports_open} open ports"
+    return f"{row.scan_id} {row.begun[:19]}Z {row.state}: {asked}{found}"
+
+
+async def templates(call: Call, _: TemplatesInput) -> Answer:
+    """The templates there are."""
+    known = call.service.app.tool.templates.values()
+    output = TemplatesOutput(templates=[_template(template) for template in known])
+    lines = [f"{one.name}: {one.arguments} ({one.takes or 'time unknown'})" for one in output.templates]
+    return Answer(output, "\n".join(lines))
+
+
+def _template(template: Template) -> TemplateOutput:
+    return TemplateOutput(
+        name=str(template.name), arguments=template.arguments, sends=template.sends, takes=template.takes
+    )
+
+
+async def explain_policy(call: Call, arguments: ExplainInput) -> Answer:
+    """Whether a request would be allowed; nothing is run."""
+    tool = call.service.app.tool
+    policy = policy_output(tool.policy)
+    if not arguments.target:
+        text = (
+            f"Targets must lie in {', '.join(policy.networks)}, or be names of {', '.join(policy.domains) or 'none'}."
+        )
+        return Answer(ExplainOutput(allowed=None, summary=text, policy=policy), text)
+    try:
+        plan = await asyncio.to_thread(tool.plan, arguments.request())
+    except PolicyViolation as violation:
+        error = error_output(violation)
+        output = ExplainOutput(allowed=False, summary=f"Not allowed: {violation}", violation=error, policy=policy)
+        return Answer(output, f"Not allowed. {error_text(error) if error else ''}")
+    planned = _plan(plan)
+    summary = f"Allowed: nmap {planned.command} ({planned.addresses} addresses)"
+    notes = "".join(f"\nNote: {note}" for note in planned.notes)
+    return Answer(ExplainOutput(allowed=True, summary=summary, plan=planned, policy=policy), summary + notes)
+
+
+def _plan(plan: ScanPlan) -> PlanOutput:
+    command = " ".join(plan.argv)
+    return PlanOutput(
+        command=command if len(command) <= 2_000 else f"{command[:1_997]}...",
+        addresses=plan.address_count,
+        needs_root=plan.needs_root,
+        notes=list(plan.notes),
+    )
+
+
+def policy_output(policy: Policy) -> PolicyOutput:
+    """The policy in plain values."""
+    return PolicyOutput(
+        networks=[str(network) for network in policy.networks],
+        domains=list(policy.domains),
+        max_addresses=policy.max_addresses,
+        max_port_ranges=policy.max_port_ranges,
+        max_timeout_sec=policy.max_timeout,
+        max_argument_length=policy.max_argument_length,
+        allow_intrusive=policy.allow_intrusive,
+        script_categories=list(policy.script_categories),
+    )
+
+
+async def breakers(call: Call, arguments: BreakerInput) -> Answer:
+    """The circuit breakers: is the tool healthy, and if not, when to try again."""
+    registry = call.service.app.breakers.registry
+    found = [_breaker(view_of(one)) for one in registry if arguments.name in {None, one.name}]
+    if arguments.name is not None and not found:
+        known = ", ".join(one.name for one in registry)
+        raise CallError("not_found", f"there is no such breaker; there are: {known}", field="name")
+    lines = [_breaker_text(one) for one in found]
+    return Answer(BreakersOutput(breakers=found), "\n".join(lines))
+
+
+def _breaker(view: dict[str, Any]) -> BreakerOutput:
+    stats = view["stats"]
+    errors = view["recent_errors"]
+    return BreakerOutput(
+        name=view["name"],
+        state=view["state"],
+        mode=view["mode"],
+        retry_after=view["timing"]["retry_after"],
+        calls=stats["total_calls"],
+        failures=stats["failed_calls"],
+        rejected=stats["rejected_calls"],
+        last_error=str(errors[-1]["type"]) if errors else None,
+    )
+
+
+def _breaker_text(breaker: BreakerOutput) -> str:
+    when = "" if breaker.retry_after is None else f", lets a call through in {breaker.retry_after:.1f} s"
+    counts = f"{breaker.calls} calls, {breaker.failures} failed, {breaker.rejected} refused"
+    return f"{breaker.name}: {breaker.state} ({breaker.mode}){when}; {counts}"

@@ -1,6 +1,6 @@
 """The composition root: builds everything from the settings, in one order.
 
-    telemetry › breaker › pipeline › tool › runner
+    telemetry › breakers › queue › engine (tool › pipeline › runner)
 
 Nothing else constructs these for itself, and nothing is kept at module level.
 """
@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, TypeAlias
 from tracefuse.resilience import Pipeline, RetryPolicy
 from tracefuse.telemetry import Instrumentation, ScanInstruments
 
-from ._breakers import Breakers
+from ._breakers import Breakers, breaker_config
 from ._errors import ToolError, ToolNotFoundError, ToolResourceError, ToolTimeoutError
 from ._listeners import call_safely
 from ._local import spawn
 from ._places import Places
-from ._policy import Policy
 from ._queue import QueueLimits
 from ._runner import Completed, Runner
-from ._settings import Settings, SettingsError, load_settings
+from ._settings import Settings, SettingsError, digest, load_settings
 from .nmap._installation import inspect_nmap, script_database_path
 from .nmap._observer import NmapObserver
 from .nmap._own_templates import read_templates
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from .nmap._report import Report
     from .nmap._request import ScanPlan, ScanRequest
 
-__all__ = ["App", "CompletedScan", "ScanRecorder", "ScanStream", "build"]
+__all__ = ["App", "CompletedScan", "ConfigVersion", "Engine", "ScanRecorder", "ScanStream", "build"]
 
 CompletedScan: TypeAlias = "Completed[ScanPlan, Report]"
 ScanRunner: TypeAlias = "Runner[ScanRequest, ScanPlan, LiveEvent, Report]"
@@ -53,13 +52,57 @@ ScanStream: TypeAlias = "EventStream[LiveEvent, CompletedScan, Report]"
 
 
 @dataclass(frozen=True, slots=True)
-class App:
-    """What a face works with: the terminal, HTTP, or a Python service."""
+class ConfigVersion:
+    """Which configuration is in force: 1 at the start and one more with each reload, and a digest of its values."""
+
+    number: int
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.number} ({self.digest})"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What one scan runs on from its beginning to its end, so that a reload changes it for none that runs."""
 
     settings: Settings
+    version: ConfigVersion
     tool: Nmap
-    breakers: Breakers
     runner: ScanRunner
+
+
+@dataclass(slots=True, eq=False)
+class App:
+    """What a face works with: the terminal, HTTP, or a Python service.
+
+    `engine` is replaced whole by `apply`; queue and breakers live on, with what waits and what they learned.
+    """
+
+    engine: Engine
+    breakers: Breakers
+    places: Places
+    _assemble: Callable[[Settings, int], Engine]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.engine.settings
+
+    @property
+    def version(self) -> ConfigVersion:
+        """Which configuration that is."""
+        return self.engine.version
+
+    @property
+    def tool(self) -> Nmap:
+        """nmap under the policy in force."""
+        return self.engine.tool
+
+    @property
+    def runner(self) -> ScanRunner:
+        """What runs the next scan."""
+        return self.engine.runner
 
     @property
     def breaker(self) -> CircuitBreaker:
@@ -69,6 +112,29 @@ class App:
     def close(self) -> None:
         """Let go of what outlives a scan: the breakers' states are stored."""
         self.breakers.close()
+
+    def prepare(self, settings: Settings) -> Callable[[], None]:
+        """Check `settings` whole and build what they change; calling the answer puts it in force, and cannot fail.
+
+        Scans that run or wait keep the policy that admitted them. A breaker keeps its state and its counts.
+
+        Raises:
+            TemplateError, PolicyError: a setting cannot be used; nothing was changed.
+        """
+        engine = self._assemble(settings, self.version.number + 1)
+        breaker, limits = breaker_config(settings), _queue_limits(settings)
+
+        def commit() -> None:
+            self.breakers.registry.configure_defaults(breaker)
+            self.engine = engine
+            self.places.resize(limits)
+
+        return commit
+
+    def apply(self, settings: Settings) -> ConfigVersion:
+        """Put `settings` in force, all of them or, when one cannot be used, none; see `prepare`."""
+        self.prepare(settings)()
+        return self.version
 
     async def scan(
         self,
@@ -134,9 +200,34 @@ def build(
     _check_cache_dir(settings)
     instrumentation = instrumentation or Instrumentation.from_providers()
     breakers = Breakers(settings, instrumentation, store)
-    breaker = breakers.registry.get(Nmap.name)
-    policy, scripts = _policy(settings), cache(partial(_scripts, settings.nmap.path))
-    tool = Nmap(
+    breaker, places = breakers.registry.get(Nmap.name), Places(_queue_limits(settings))
+
+    def assemble(settings: Settings, number: int) -> Engine:
+        tool = _tool(settings)
+        runner = Runner(
+            tool,
+            Pipeline(Nmap.name, retry=_retry(settings), breaker=breaker, instrumentation=instrumentation),
+            locate=locate or _Locator(settings.nmap.path),
+            observe=partial(
+                NmapObserver,
+                instrumentation,
+                ScanInstruments(instrumentation),
+                redact_targets=settings.telemetry.redact_targets,
+            ),
+            workdir=settings.cache_dir / "runs",
+            places=places,
+            instrumentation=instrumentation,
+            grace=settings.nmap.grace,
+            record_arguments=settings.telemetry.record_arguments,
+        )
+        return Engine(settings, ConfigVersion(number, digest(settings)), tool, runner)
+
+    return App(assemble(settings, 1), breakers, places, assemble)
+
+
+def _tool(settings: Settings) -> Nmap:
+    policy, scripts = settings.policy.policy(), cache(partial(_scripts, settings.nmap.path))
+    return Nmap(
         policy,
         resolver=resolve,
         scripts=scripts,
@@ -146,23 +237,6 @@ def build(
         output_limit=settings.nmap.output_limit,
         templates=read_templates(settings.templates, policy, scripts()) if settings.templates else TEMPLATES,
     )
-    runner = Runner(
-        tool,
-        Pipeline(Nmap.name, retry=_retry(settings), breaker=breaker, instrumentation=instrumentation),
-        locate=locate or _Locator(settings.nmap.path),
-        observe=partial(
-            NmapObserver,
-            instrumentation,
-            ScanInstruments(instrumentation),
-            redact_targets=settings.telemetry.redact_targets,
-        ),
-        workdir=settings.cache_dir / "runs",
-        places=Places(_queue_limits(settings)),
-        instrumentation=instrumentation,
-        grace=settings.nmap.grace,
-        record_arguments=settings.telemetry.record_arguments,
-    )
-    return App(settings, tool, breakers, runner)
 
 
 class _Locator:
@@ -181,16 +255,6 @@ class _Locator:
 def _queue_limits(settings: Settings) -> QueueLimits:
     chosen = settings.queue
     return QueueLimits(total=chosen.total, per_tool=chosen.per_tool, length=chosen.length)
-
-
-def _policy(settings: Settings) -> Policy:
-    chosen = settings.policy
-    return Policy(
-        networks=chosen.networks,
-        domains=chosen.domains,
-        max_addresses=chosen.max_addresses,
-        allow_intrusive=chosen.allow_intrusive,
-    )
 
 
 def _retry(settings: Settings) -> RetryPolicy:

@@ -28,6 +28,7 @@ def breaker_config(settings: Settings) -> BreakerConfig:
     return BreakerConfig(
         failure_threshold=settings.breaker.failure_threshold,
         recovery_timeout=settings.breaker.recovery_timeout,
+        success_threshold=settings.breaker.success_threshold,
         max_timeout=max(300.0, settings.breaker.recovery_timeout),
         # A probe is a whole scan; only one that outlives its own time limit is lost.
         half_open_timeout=settings.nmap.timeout + settings.nmap.grace + 60.0,

@@ -12,7 +12,7 @@ from ._errors import QueueFullError
 from ._queue import FairQueue, QueueLimits, Ticket
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Hashable
+    from collections.abc import AsyncGenerator, Callable, Hashable, Iterable
 
     from ._queue import Queued
 
@@ -49,6 +49,17 @@ class Places:
         with self._lock:
             return self._queue.waiting
 
+    @property
+    def limits(self) -> QueueLimits:
+        """The limits in force."""
+        return self._queue.limits
+
+    def resize(self, limits: QueueLimits) -> None:
+        """Change the limits. Who waits and has a place now gets it; who runs or waits is not turned out."""
+        with self._lock:
+            turns = [self._turns[admitted] for admitted in self._queue.resize(limits)]
+        self._call(turns)
+
     @asynccontextmanager
     async def take(
         self, tool: str, caller: Hashable, *, queued: Callable[[Queued], None] = lambda _queued: None
@@ -81,6 +92,9 @@ class Places:
         with self._lock:
             self._turns.pop(ticket, None)
             turns = [self._turns[admitted] for admitted in self._queue.leave(ticket)]
+        self._call(turns)
+
+    def _call(self, turns: Iterable[asyncio.Future[None]]) -> None:
         for turn in turns:
             # A loop that was closed has cancelled its tasks, and each gives its own place back.
             with contextlib.suppress(RuntimeError):

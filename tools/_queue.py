@@ -114,6 +114,11 @@ class FairQueue:
             self._remove(ticket)
         return tuple(self._admitted())
 
+    def resize(self, limits: QueueLimits) -> tuple[Ticket, ...]:
+        """Change the limits; the requests that may run from now on. Those that run or wait already stay."""
+        self.limits = limits
+        return tuple(self._admitted())
+
     def _admitted(self) -> Iterator[Ticket]:
         while (ticket := self._next()) is not None:
             self._remove(ticket)

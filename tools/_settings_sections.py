@@ -169,8 +169,12 @@ class TelemetrySettings(Section):
         default=None, description="link to a trace in your backend, with `{trace_id}` in it; printed after a scan"
     )
     record_arguments: bool = Field(default=False, description="put nmap's command line, targets included, on its span")
-    redact_targets: bool = Field(default=False, description="leave addresses out of host events")
-    shutdown_deadline: float = Field(default=5.0, gt=0, le=60, description="seconds for the last flush")
+    redact_targets: Annotated[bool, RESTART] = Field(
+        default=False, description="leave addresses out of host events and log lines"
+    )
+    shutdown_deadline: Annotated[float, RESTART] = Field(
+        default=5.0, gt=0, le=60, description="seconds for the last flush"
+    )
 
 
 class ServeSettings(Section):

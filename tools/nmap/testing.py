@@ -154,4 +154,5 @@ def fake_app(
     """
     app = build(settings or Settings.model_construct(cache_dir=Path(gettempdir()) / "tracefuse-testing"))
     runner = FakeRunner(app.tool, outcomes or (ONE_HOST,), names or {})
-    return replace(app, runner=cast("ScanRunner", runner)), runner
+    app.engine = replace(app.engine, runner=cast("ScanRunner", runner))
+    return app, runner

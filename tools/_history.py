@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
-import sqlite3
 import threading
 import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ._history_owner import Owner, is_gone, sweep
+from ._history_owner import Owner
 from ._history_records import (
     HistoryError,
     Page,
@@ -24,13 +21,25 @@ from ._history_records import (
     request_from_dict,
     request_to_dict,
 )
-from ._history_retention import REFUSALS_KEPT, Weight, age_limit, last_to_drop
-from ._history_rows import COLUMNS, conditions, overlap, pack, pack_changes, stamp, stored, unpack_changes
+from ._history_rows import (
+    COLUMNS,
+    conditions,
+    overlap,
+    pack,
+    pack_changes,
+    stamp,
+    start_row,
+    stored,
+    target_rows,
+    text,
+    unpack_changes,
+)
 from ._history_schema import HISTORY_SCHEMA
-from ._history_targets import address_set, span_of
+from ._history_upkeep import Upkeep
 from ._sqlite import Database
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
     from typing import Self
 
@@ -49,14 +58,8 @@ __all__ = [
     "request_to_dict",
 ]
 
-_log = logging.getLogger(__name__)
-
-_ROW: Final = 1_000
-"""Bytes that a scan takes beside its result, roughly."""
 _LARGEST: Final = 0.5
 """Share of the whole that one result may take."""
-_AFTER: Final = 0.9
-"""Share of the whole that is left when room had to be made."""
 
 
 def _now() -> datetime:
@@ -85,10 +88,10 @@ class History:
 
     def __init__(self, database: Database, *, max_age: float, max_bytes: int, clock: Callable[[], datetime]) -> None:
         self._database = database
-        self._max_age = max_age
         self._max_bytes = max_bytes
         self._clock = clock
         self._owners = Path(f"{database.path}-owners")
+        self._upkeep = Upkeep(database, self._owners, max_age=max_age, max_bytes=max_bytes, clock=clock)
         self._owner: Owner | None = None
         self._owner_lock = threading.Lock()
 
@@ -150,8 +153,7 @@ class History:
             ).fetchone()
             if row is not None and (kept or changes):
                 connection.execute("INSERT INTO documents VALUES (?, ?, ?)", (row[0], kept, changes))
-        if self._database.size() > self._max_bytes:
-            self.prune()
+        self._upkeep.make_room()
         if too_large:
             reason = f"the result of scan {scan_id} takes {len(body or b''):,} bytes and was left out"
             raise self._database.error(reason, "raise TRACEFUSE_HISTORY_MAX_BYTES")
@@ -163,19 +165,21 @@ class History:
             error = None if end.error is None else json.dumps(dict(end.error), default=str)
             ended = stamp(end.ended or self._clock())
             connection.execute("UPDATE scans SET ended = ?, error = ? WHERE number = ?", (ended, error, number))
+        self._upkeep.make_room()
 
     def get(self, scan_id: str) -> StoredScan | None:
         """The scan `scan_id` without its result; None for one that is not here."""
         with self._database.reading() as connection:
-            row = connection.execute(f"SELECT {COLUMNS} FROM scans WHERE scan_id = ?", (scan_id,)).fetchone()  # noqa: S608
+            sql = f"SELECT {COLUMNS} FROM scans WHERE scan_id = ?"  # noqa: S608
+            row = connection.execute(sql, (text(scan_id),)).fetchone()
         return None if row is None else stored(row)
 
     def document(self, scan_id: str) -> dict[str, Any] | None:
         """The result of the scan `scan_id`, partial ones included; None when there is none."""
-        text = self.document_json(scan_id)
-        if text is None:
+        written = self.document_json(scan_id)
+        if written is None:
             return None
-        document: dict[str, Any] = json.loads(text)
+        document: dict[str, Any] = json.loads(written)
         return document
 
     def document_json(self, scan_id: str) -> bytes | None:
@@ -211,40 +215,16 @@ class History:
             " AND number < (SELECT number FROM scans WHERE scan_id = :id) AND size > 0 ORDER BY number DESC LIMIT 1"
         )
         with self._database.reading() as connection:
-            row = connection.execute(sql, {"id": scan_id}).fetchone()
+            row = connection.execute(sql, {"id": text(scan_id)}).fetchone()
         return None if row is None else stored(row)
 
     def prune(self) -> int:
         """Let go of what is too old or too much, and give the room back to the disk; how many scans went."""
-        with self._database.writing() as connection:
-            dropped = self._drop_old(connection) + self._drop_refused(connection)
-        while self._database.size() > self._max_bytes:
-            with self._database.writing() as connection:
-                gone = self._drop_for_room(connection)
-            self._shrink()
-            dropped += gone
-            if not gone:
-                break
-        self._shrink()
-        return dropped
+        return self._upkeep.prune()
 
     def recover(self) -> int:
         """Mark scans as interrupted whose process is no more; how many there were."""
-        with self._database.reading() as connection:
-            rows = connection.execute("SELECT DISTINCT owner FROM scans WHERE state = 'running'").fetchall()
-        gone = [owner for (owner,) in rows if is_gone(self._owners, owner)]
-        if not gone:
-            return 0
-        error = json.dumps({"type": "interrupted", "message": "the process that ran it ended before it did"})
-        marks = ", ".join("?" * len(gone))
-        with self._database.writing() as connection:
-            count = connection.execute(
-                f"UPDATE scans SET state = 'interrupted', owner = NULL, error = ?"  # noqa: S608
-                f" WHERE state = 'running' AND owner IN ({marks})",
-                (error, *gone),
-            ).rowcount
-            sweep(self._owners)
-        return count
+        return self._upkeep.recover()
 
     def close(self) -> None:
         """Let go of the file. Scans of this process that were not finished count as interrupted from now on."""
@@ -261,63 +241,16 @@ class History:
             return self._owner.token
 
     def _insert(self, connection: sqlite3.Connection, start: ScanStart, state: ScanState, owner: str | None) -> int:
-        caller = start.caller
+        row = start_row(start, state, owner)
         (number,) = connection.execute(
-            "INSERT INTO scans (scan_id, state, begun, owner, request, template, caller_kind, caller_name,"
-            " caller_user, schedule, trace_id, signature) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            " RETURNING number",
-            (
-                start.scan_id,
-                str(state),
-                stamp(start.begun),
-                owner,
-                json.dumps(dict(start.request), default=str),
-                _text(start.request.get("template")),
-                str(caller.kind),
-                caller.name,
-                caller.user,
-                start.schedule,
-                start.trace_id,
-                start.signature,
-            ),
+            f"INSERT INTO scans ({', '.join(row)}) VALUES ({', '.join('?' * len(row))}) RETURNING number",  # noqa: S608
+            tuple(row.values()),
         ).fetchone()
-        rows = ((number, target.lower(), *span_of(address_set(target))) for target in start.targets)
-        connection.executemany("INSERT INTO targets VALUES (?, ?, ?, ?)", rows)
+        connection.executemany("INSERT INTO targets VALUES (?, ?, ?, ?)", target_rows(number, start.targets))
         return int(number)
 
     def _packed(self, scan_id: str, column: str) -> bytes | None:
         sql = f"SELECT {column} FROM documents JOIN scans USING (number) WHERE scan_id = ?"  # noqa: S608
         with self._database.reading() as connection:
-            row = connection.execute(sql, (scan_id,)).fetchone()
+            row = connection.execute(sql, (text(scan_id),)).fetchone()
         return None if row is None else row[0]
-
-    def _drop_old(self, connection: sqlite3.Connection) -> int:
-        limit = stamp(age_limit(self._clock(), self._max_age))
-        connection.execute("DELETE FROM transitions WHERE at < ?", (limit,))
-        return connection.execute("DELETE FROM scans WHERE begun < ? AND state <> 'running'", (limit,)).rowcount
-
-    def _drop_refused(self, connection: sqlite3.Connection) -> int:
-        newest = "SELECT number FROM scans WHERE state = 'refused' ORDER BY number DESC LIMIT 1 OFFSET ?"
-        return connection.execute(
-            f"DELETE FROM scans WHERE state = 'refused' AND number <= ({newest})",  # noqa: S608
-            (REFUSALS_KEPT,),
-        ).rowcount
-
-    def _drop_for_room(self, connection: sqlite3.Connection) -> int:
-        surplus = self._database.size() - int(self._max_bytes * _AFTER)
-        rows = connection.execute(f"SELECT number, size + {_ROW} FROM scans WHERE state <> 'running' ORDER BY number")  # noqa: S608
-        last = last_to_drop((Weight(*row) for row in rows), surplus)
-        if last is None:
-            return 0
-        return connection.execute("DELETE FROM scans WHERE number <= ? AND state <> 'running'", (last,)).rowcount
-
-    def _shrink(self) -> None:
-        with self._database.maintaining() as connection:
-            connection.execute("PRAGMA incremental_vacuum").fetchall()
-            # Somebody who reads holds the log; the next time will do.
-            with contextlib.suppress(sqlite3.OperationalError):
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)

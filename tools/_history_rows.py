@@ -13,11 +13,24 @@ from ._tool import Caller, CallerKind
 from .nmap import Change, ChangeKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from ._history_records import Query
+    from ._history_records import Query, ScanStart
 
-__all__ = ["COLUMNS", "conditions", "moment", "overlap", "pack", "pack_changes", "stamp", "stored", "unpack_changes"]
+__all__ = [
+    "COLUMNS",
+    "conditions",
+    "moment",
+    "overlap",
+    "pack",
+    "pack_changes",
+    "stamp",
+    "start_row",
+    "stored",
+    "target_rows",
+    "text",
+    "unpack_changes",
+]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -45,6 +58,39 @@ def moment(stamp: int) -> datetime:
     '2026-01-01T00:00:00+00:00'
     """
     return _EPOCH + stamp * _MICROSECOND
+
+
+def text(value: object) -> str | None:
+    """A text that a database takes: what UTF-8 cannot hold becomes a question mark.
+
+    >>> text("nightly"), text(chr(0xD800)), text(None)
+    ('nightly', '?', None)
+    """
+    return None if value is None else str(value).encode(errors="replace").decode()
+
+
+def start_row(start: ScanStart, state: ScanState, owner: str | None) -> dict[str, object]:
+    """The columns of a scan that begins."""
+    caller = start.caller
+    return {
+        "scan_id": start.scan_id,
+        "state": str(state),
+        "begun": stamp(start.begun),
+        "owner": owner,
+        "request": json.dumps(dict(start.request), default=str),
+        "template": text(start.request.get("template")),
+        "caller_kind": str(caller.kind),
+        "caller_name": text(caller.name),
+        "caller_user": text(caller.user),
+        "schedule": text(start.schedule),
+        "trace_id": start.trace_id,
+        "signature": start.signature,
+    }
+
+
+def target_rows(number: int, targets: Iterable[str]) -> Iterator[tuple[int, str | None, str, str]]:
+    """The rows of `targets` for what the scan of this number looks at."""
+    return ((number, text(target.lower()), *span_of(address_set(target))) for target in targets)
 
 
 def stored(row: Sequence[Any]) -> StoredScan:
@@ -131,14 +177,16 @@ def conditions(query: Query) -> tuple[str, list[object]]:
     clauses: list[tuple[str, tuple[object, ...]]] = []
     for column, value in (("state", query.state), ("template", query.template), ("schedule", query.schedule)):
         if value is not None:
-            clauses.append((f"{column} = ?", (str(value),)))
+            clauses.append((f"{column} = ?", (text(value),)))
     if query.caller is not None:
-        clauses.append(("? IN (caller_kind, caller_name, caller_user)", (query.caller,)))
+        clauses.append(("? IN (caller_kind, caller_name, caller_user)", (text(query.caller),)))
     if query.since is not None:
         clauses.append(("begun >= ?", (stamp(query.since),)))
     if query.until is not None:
         clauses.append(("begun < ?", (stamp(query.until),)))
     if query.before is not None:
+        if not 0 <= query.before < 1 << 63:
+            raise ValueError(f"before={query.before} is no number of a scan; give the `next` of an earlier page")
         clauses.append(("number < ?", (query.before,)))
     if query.target is not None:
         clauses.append(_scanned(query.target))
@@ -149,7 +197,7 @@ def conditions(query: Query) -> tuple[str, list[object]]:
 def _scanned(target: str) -> tuple[str, tuple[object, ...]]:
     low, high = span_of(address_set(target))
     if not low:
-        return "number IN (SELECT number FROM targets WHERE target = ?)", (target.lower(),)
+        return "number IN (SELECT number FROM targets WHERE target = ?)", (text(target.lower()),)
     return "number IN (SELECT number FROM targets WHERE low <= ? AND high >= ? AND overlaps(target))", (
         high,
         low,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from tracefuse.resilience import CircuitBreakerOpenError
 from tracefuse.telemetry import Attribute, Event, Instrumentation, SeverityNumber, emit_event
@@ -20,7 +20,7 @@ from ._scan_changes import ChangeTeller, compare
 from ._threads import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.util.types import AttributeValue
 
@@ -225,8 +225,11 @@ def end_state(error: BaseException, *, ran: bool) -> ScanState:
 
 def _targets(request: ScanRequest) -> tuple[str, ...]:
     """As asked for; nothing of it has been checked."""
-    several: Any = request.targets
-    given: tuple[object, ...] = (request.target, *several) if isinstance(several, tuple | list) else (request.target,)
+    several: object = request.targets
+    given: list[object] = [
+        request.target,
+        *cast("Sequence[object]", several if isinstance(several, tuple | list) else ()),
+    ]
     return tuple(target for target in given if isinstance(target, str) and target)[:_MOST_TARGETS]
 
 

@@ -134,9 +134,14 @@ class Database:
 
     @contextlib.contextmanager
     def maintaining(self) -> Generator[sqlite3.Connection]:
-        """The writing connection outside of a transaction: for what SQLite does on its own."""
+        """The writing connection outside of a transaction, and waiting for nobody: for checkpoints."""
         with self._translated(), self._turn:
-            yield self._writing_connection()
+            connection = self._writing_connection()
+            connection.execute("PRAGMA busy_timeout = 0")
+            try:
+                yield connection
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {_BUSY * 1000:.0f}")
 
     def size(self) -> int:
         """Bytes on the disk: the file and its write-ahead log."""

@@ -8,6 +8,7 @@ import click
 
 from ._cli_breakers import breakers
 from ._cli_operations import dashboards, sidecar
+from ._cli_schedule import schedule
 from ._cli_token import token
 from ._exit import exit_codes
 
@@ -169,23 +170,31 @@ def demo(save_svg: str | None) -> None:
 
 
 @cli.command()
-@click.option("--host", help="Address to listen on; loopback only.  [default: 127.0.0.1, or TRACEFUSE_SERVE_HOST]")
-@click.option(
-    "--port", type=click.IntRange(0, 65_535), help="Port; 0 takes a free one.  [default: 8080, or TRACEFUSE_SERVE_PORT]"
-)
-def serve(host: str | None, port: int | None) -> None:
-    """Run the service: scans over HTTP, and /metrics for Prometheus.
+@click.option("--host", help="Address to listen on; off loopback only with tokens and TLS.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port; 0 takes a free one.  [default: 8080]")
+@click.option("--mcp", type=click.Choice(["http", "stdio"]), help="Serve agents: at /mcp, or on standard input.")
+@click.option("--sidecar", is_flag=True, default=None, help="Run a collector beside it, as `tracefuse sidecar` does.")
+def serve(host: str | None, port: int | None, mcp: str | None, sidecar: bool | None) -> None:
+    """Run the service: scans over HTTP, schedules, history, and /metrics for Prometheus.
+
+    Without any configuration it listens on loopback only and keeps what it knows in the user's folders.
+    SIGTERM and Ctrl-C let running scans finish for a while; a second one does not wait.
 
     \b
     Example:
       tracefuse serve --port 8080
       curl -s http://127.0.0.1:8080/metrics
       curl -s http://127.0.0.1:8080/scans -H 'content-type: application/json' -d '{"targets": ["127.0.0.1"]}'
+      tracefuse serve --mcp stdio
     """
     with exit_codes():
         from ._serve_command import run_service
+        from ._settings import load_settings
 
-        sys.exit(run_service(host, port))
+        given = {"serve.host": host, "serve.port": port, "serve.mcp": mcp, "sidecar.enabled": sidecar}
+        sys.exit(
+            run_service(load_settings(overrides={name: value for name, value in given.items() if value is not None}))
+        )
 
 
 @cli.command()
@@ -213,5 +222,6 @@ def metrics(url: str, once: bool, as_json: bool, as_csv: bool, interval: float, 
 
 cli.add_command(breakers)
 cli.add_command(dashboards)
+cli.add_command(schedule)
 cli.add_command(sidecar)
 cli.add_command(token)

@@ -12,8 +12,11 @@ from ._breaker_sources import UnknownBreakerError
 from ._errors import MissingExtraError, QueueFullError, ToolError
 from ._exit import ExitCode
 from ._policy import PolicyError, PolicyViolation
+from ._schedule import ScheduleError
+from ._schedule_view import UnknownScheduleError
 from ._settings import SettingsError
 from ._sidecar_plan import CollectorConfigError, CollectorNotFoundError
+from ._sqlite import StoreError
 from .nmap import ParseError, TemplateError
 
 if TYPE_CHECKING:
@@ -38,7 +41,10 @@ _KNOWN: Final[tuple[tuple[type[Exception], ExitCode, str, tuple[str, ...]], ...]
     (ConfigurationError, ExitCode.REFUSED, "bad_setting", ("variable", "value", "expected")),
     (TemplateError, ExitCode.REFUSED, "bad_setting", ("name", "problem", "example")),
     (PolicyError, ExitCode.REFUSED, "bad_setting", ("field", "value", "expected")),
+    (UnknownScheduleError, ExitCode.REFUSED, "no_such_schedule", ("name", "known")),
+    (ScheduleError, ExitCode.REFUSED, "bad_schedule", ("field", "value", "expected", "example")),
     (UnknownBreakerError, ExitCode.REFUSED, "no_such_breaker", ("name", "known")),
+    (StoreError, ExitCode.FAILED, "store_error", ("path", "reason", "advice")),
     (MissingExtraError, ExitCode.REFUSED, "missing_extra", ("feature", "extra")),
     (ParseError, ExitCode.REFUSED, "unreadable_result", ()),
     (CollectorNotFoundError, ExitCode.REFUSED, "no_collector", ("hint",)),

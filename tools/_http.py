@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from ._app import App
     from ._explain import Explained
+    from ._service import Service
 
 __all__ = ["http_app"]
 
@@ -60,9 +61,9 @@ class _ScanBody(BaseModel):
     timeout: float | None = Field(default=None, gt=0, le=86_400)
 
 
-def http_app(app: App, telemetry: Telemetry) -> Starlette:
+def http_app(service: Service) -> Starlette:
     """The ASGI application of one service."""
-    face = _Face(app, telemetry)
+    face = _Face(service.app, service.telemetry)
     return Starlette(
         routes=[
             Route("/", face.index),

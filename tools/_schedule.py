@@ -171,8 +171,11 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do now: run the scan of `slot`, or none; how many runs were missed; when to look again."""
+    """What to do now: whether to `run`, the last slot that is due (None when none is), how many were missed before
+    it or with it, and when to look again.
+    """
 
+    run: bool
     slot: datetime | None
     missed: int
     again: datetime
@@ -208,12 +211,12 @@ def decide(schedule: Schedule, last: datetime, now: datetime, *, grace: float) -
     """
     slot = next_slot(schedule, last, now)
     if schedule.due(slot) > now:
-        return Decision(None, 0, schedule.due(slot))
+        return Decision(False, None, 0, schedule.due(slot))
     newest, following = _newest_due(schedule, slot, now)
     late = (now - schedule.due(newest)).total_seconds() > grace
     run = not late or schedule.missed is Missed.RUN_ONCE
     missed = schedule.when.count(slot, newest) - (1 if run else 0)
-    return Decision(newest if run else None, missed, schedule.due(following))
+    return Decision(run, newest, missed, schedule.due(following))
 
 
 def _newest_due(schedule: Schedule, slot: datetime, now: datetime) -> tuple[datetime, datetime]:

@@ -1,88 +1,121 @@
-"""`tracefuse serve`: the service on loopback until it is told to stop."""
+"""`tracefuse serve`: the service in the foreground, until a signal ends it."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import os
 import signal
-import socket
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import click
 
 from ._errors import MissingExtraError
 from ._exit import ExitCode
-from ._session import application
-from ._settings import SettingsError, load_settings
+from ._exposure import check_exposure
+from ._process import end
+from ._scheduler import Scheduler
+from ._serve_address import base_url, listen
+from ._service import open_service
+from ._session import warn
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Generator
 
     import uvicorn
 
-    from tracefuse.telemetry import Telemetry
-
-    from ._app import App
+    from ._service import Service
+    from ._settings import Settings
 
 __all__ = ["run_service"]
 
+_MOMENT = 2
+"""Seconds for answers to reach their clients once the scans they wait for have ended."""
 
-def run_service(host: str | None, port: int | None) -> ExitCode:
-    """Serve until SIGINT or SIGTERM; `host` and `port` win over the settings.
+
+def run_service(settings: Settings) -> ExitCode:
+    """Serve until SIGINT or SIGTERM: the first one ends the service in order, the second one at once.
 
     Raises:
-        SettingsError: an address that is not loopback, a port that is taken, or any bad setting.
-        MissingExtraError: the extra `serve` is not installed.
+        SettingsError: an address that may not be used, a port that is taken, or any bad setting.
+        MissingExtraError: an extra is not installed.
     """
-    settings = load_settings()
-    listener = _listen(host or settings.serve.host, settings.serve.port if port is None else port)
-    with listener, application(settings) as (app, telemetry):
-        asyncio.run(_serve(listener, app, telemetry))
+    _check_extras(settings)
+    check_exposure(settings)
+    if settings.serve.mcp == "stdio":
+        asyncio.run(_serve_stdio(settings))
+    else:
+        with listen(settings) as listener:
+            asyncio.run(_serve_http(settings, listener))
     return ExitCode.DONE
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
-    except ValueError:
-        address = None
-    if address is None or not address.is_loopback:
-        raise SettingsError(
-            "TRACEFUSE_SERVE_HOST",
-            host,
-            "the service listens on loopback only; for example TRACEFUSE_SERVE_HOST=127.0.0.1",
-        )
-    try:
-        return socket.create_server(
-            (str(address), port), family=socket.AF_INET6 if address.version == 6 else socket.AF_INET
-        )
-    except OSError as error:
-        raise SettingsError(
-            "TRACEFUSE_SERVE_PORT", str(port), f"{error.strerror}; for example TRACEFUSE_SERVE_PORT=0 for a free one"
-        ) from error
+def _check_extras(settings: Settings) -> None:
+    """Say what is not installed before anything is started."""
+    if settings.serve.mcp != "off" and find_spec("mcp") is None:
+        raise MissingExtraError("tracefuse serve --mcp", "mcp")
+    if settings.serve.mcp != "stdio" and (find_spec("starlette") is None or find_spec("uvicorn") is None):
+        raise MissingExtraError("tracefuse serve", "serve")
 
 
-async def _serve(listener: socket.socket, app: App, telemetry: Telemetry) -> None:
-    server = _server(app, telemetry)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, _stop, server)
-    host, port = listener.getsockname()[:2]
-    base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    click.echo(
-        f"tracefuse serves on {base}\n  scans    POST {base}/scans\n  metrics  {base}/metrics\n  health   {base}/livez"
+async def _serve_stdio(settings: Settings) -> None:
+    """One agent on standard input and output; what people read goes to standard error."""
+    from ._mcp import run_stdio
+
+    signalled = _signalled()
+    async with open_service(settings, warn=warn) as service:
+        session = asyncio.create_task(run_stdio(service))
+        click.echo(f"tracefuse serves MCP on standard input and output\n{_places(settings)}", err=True)
+        await _first(signalled, session)
+        service.stopping.set()
+        await service.jobs.close(settings.serve.grace)
+        await end(session)
+
+
+async def _serve_http(settings: Settings, listener: socket.socket) -> None:
+    signalled = _signalled()
+    async with open_service(settings, warn=warn) as service:
+        scheduler = _scheduler(service)
+        server = _server(service)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        if settings.schedule.enabled:
+            scheduler.start()
+        base = base_url(settings, listener)
+        click.echo(f"tracefuse serves on {base}\n{_places(settings, base)}")
+        await _first(signalled, serving)
+        service.stopping.set()
+        # Nobody new is let in, and scans get their grace before they are stopped; who waits for one is answered.
+        server.should_exit = True
+        await scheduler.rest()
+        await service.jobs.close(settings.serve.grace)
+        await scheduler.stop()
+        await serving
+
+
+async def _first(signalled: asyncio.Future[int], running: asyncio.Task[None]) -> None:
+    """Wait for a signal, or for the end of what runs; when that ends by an error it is raised."""
+    await asyncio.wait((signalled, running), return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        await running
+
+
+def _scheduler(service: Service) -> Scheduler:
+    chosen = service.settings.schedule
+    return Scheduler(
+        service.schedules,
+        service.jobs,
+        concurrency=chosen.concurrency,
+        grace=chosen.missed_after,
+        instrumentation=service.telemetry.instrumentation,
     )
-    await server.serve(sockets=[listener])
 
 
-def _server(app: App, telemetry: Telemetry) -> uvicorn.Server:
-    try:
-        import uvicorn
+def _server(service: Service) -> uvicorn.Server:
+    import uvicorn
 
-        from ._http import http_app
-    except ImportError as error:
-        raise MissingExtraError("tracefuse serve", "serve") from error
+    from ._http import http_app
 
     class Server(uvicorn.Server):
         """Leaves the signals to us: uvicorn would raise them again at the end, and the exit code would not be 0."""
@@ -91,18 +124,42 @@ def _server(app: App, telemetry: Telemetry) -> uvicorn.Server:
         def capture_signals(self) -> Generator[None]:
             yield
 
+    chosen = service.settings.serve
     return Server(
         uvicorn.Config(
-            http_app(app, telemetry),
+            http_app(service),
             log_config=None,
             access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=app.settings.serve.grace,
+            lifespan="on",
+            ssl_certfile=chosen.tls_cert,
+            ssl_keyfile=chosen.tls_key,
+            timeout_graceful_shutdown=chosen.grace + _MOMENT,
         )
     )
 
 
-def _stop(server: uvicorn.Server) -> None:
-    """The first signal lets what runs finish, the second does not wait for it."""
-    server.force_exit = server.should_exit
-    server.should_exit = True
+def _places(settings: Settings, base: str | None = None) -> str:
+    """Where everything is, a line each."""
+    places: dict[str, object] = {"history": settings.history_file, "state": settings.state_dir, "cache": settings.cache_dir}
+    if base is not None:
+        paths = {"scans": "POST {}/scans", "metrics": "{}/metrics", "health": "{}/readyz", "API": "{}/openapi.json"}
+        if settings.serve.mcp == "http":
+            paths["MCP"] = "{}/mcp"
+        places = {name: path.format(base) for name, path in paths.items()} | places
+    return "\n".join(f"  {name:8} {place}" for name, place in places.items())
+
+
+def _signalled() -> asyncio.Future[int]:
+    """Done with the first SIGINT or SIGTERM; a second one ends the process as it is."""
+    loop = asyncio.get_running_loop()
+    first: asyncio.Future[int] = loop.create_future()
+
+    def told(number: int) -> None:
+        if first.done():
+            # nmap goes with us, because its lifeline breaks, and what was acknowledged is on disk.
+            os._exit(128 + number)
+        first.set_result(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told, number)
+    return first

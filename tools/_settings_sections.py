@@ -184,9 +184,6 @@ class ServeSettings(Section):
         default="127.0.0.1", description="address to listen on; off loopback only with tokens and TLS"
     )
     port: Annotated[int, RESTART] = Field(default=8080, ge=0, le=65_535, description="port; 0 takes a free one")
-    mcp: Annotated[Literal["off", "http", "stdio"], RESTART] = Field(
-        default="off", description="how agents reach it: `http` at /mcp, `stdio` on standard input and output"
-    )
     grace: Annotated[int, RESTART] = Field(
         default=10, ge=0, le=600, description="seconds that running scans get to finish at the end"
     )

@@ -23,9 +23,10 @@ QUICK = {
     "OTEL_BSP_SCHEDULE_DELAY": "100",
     "OTEL_BLRP_SCHEDULE_DELAY": "100",
     "OTEL_METRIC_EXPORT_INTERVAL": "200",
-    "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "50",
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "2",
 }
-"""Exports soon and often; a try ends after a second."""
+"""Exports soon and often, and little at once: the collector syncs each trace that it keeps to the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,9 @@ class Sender:
         assert line, f"the sender ended:\n{self.log()}"
         return json.loads(line)  # type: ignore[no-any-return]
 
-    def record(self, count: int, *, rate: float = 0.0, size: int = 0) -> set[str]:
+    def record(self, count: int, *, rate: float = 0.0, size: int = 0, eventful: bool = True) -> set[str]:
         """Record spans; their ids."""
-        return set(self.do("record", count=count, rate=rate, size=size)["spans"])
+        return set(self.do("record", count=count, rate=rate, size=size, eventful=eventful)["spans"])
 
     def metrics(self) -> str:
         """What a scrape of its own /metrics would read."""
@@ -70,7 +71,7 @@ class Sender:
 def sending(port: int, directory: Path, **variables: str) -> Iterator[Sender]:
     """A sender that exports over gRPC to this port of loopback; ended on the way out."""
     endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "PYTHONPATH": os.pathsep.join(sys.path)}
-    env = environment(directory / "cache", **QUICK, **endpoint, **variables)
+    env = environment(directory / "cache", **(QUICK | endpoint | variables))
     pipe = subprocess.PIPE
     command = [sys.executable, "-m", "support.faulty_sender_program"]
     with (

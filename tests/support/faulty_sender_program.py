@@ -1,7 +1,7 @@
 """The process behind `faulty_sender`: records what it is told to, one JSON object a line in and out.
 
-Each span is a trace of its own with a breaker's transition in it, which is also a log record: tail sampling
-keeps every such trace, so that what does not arrive was lost and not left out.
+Each span is a trace of its own. An eventful one has a breaker's transition in it, which is also a log record: tail
+sampling keeps every such trace, so that what does not arrive was lost and not left out.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from typing import Any
 from tracefuse.telemetry import Event, Telemetry, configure, emit_event, exporter_check
 
 
-def record(telemetry: Telemetry, *, count: int, rate: float = 0.0, size: int = 0) -> dict[str, Any]:
+def record(
+    telemetry: Telemetry, *, count: int, rate: float = 0.0, size: int = 0, eventful: bool = True
+) -> dict[str, Any]:
     """`count` spans, `rate` a second if that is not 0, with a note of `size` bytes; their ids."""
     held = telemetry.instrumentation
     ids: list[str] = []
     began = time.perf_counter()
     for number in range(count):
         with held.tracer.start_as_current_span("nmap scan", attributes={"note": "x" * size}) as span:
-            emit_event(held.logger, Event.TRANSITION, {"name": "nmap", "to_state": "open"})
+            if eventful:
+                emit_event(held.logger, Event.TRANSITION, {"name": "nmap", "to_state": "open"})
             held.counter("mcp.tool.execution").add(1, {"tool": "nmap", "status": "success", "error.type": "none"})
         ids.append(f"{span.get_span_context().span_id:016x}")
         if rate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from array import array
 from bisect import bisect_left, insort
 from typing import TYPE_CHECKING, Final
@@ -10,11 +11,25 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["RecentOutcomes", "RecentValues", "percentile"]
+__all__ = [  # noqa: RUF022 - in Python's own order
+    "ERROR",
+    "LATE",
+    "RecentExecutions",
+    "RecentValues",
+    "SUCCESS",
+    "percentile",
+    "successes",
+]
+
+SUCCESS: Final = 1
+LATE: Final = 2
+ERROR: Final = 4
+"""What the flags of an execution say; ERROR that a failure came with an error type."""
 
 _VALUES: Final = 1000
-_OUTCOMES: Final = 100
+_EXECUTIONS: Final = 100
 _FEW: Final = 64
+_LOWEST: Final = 0 if sys.byteorder == "little" else 7
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
@@ -34,68 +49,67 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 class RecentValues:
     """The last `capacity` values. Not thread-safe.
 
-    A value costs a write or two. They are sorted when percentiles are asked for; after that the few
-    values that came and went are put in and taken out by binary search, and only many are sorted anew.
-    Who needs each value once calls `take` from time to time.
+    They are sorted when percentiles are asked for; after that the few values that came and went are put in
+    and taken out by binary search, and only many are sorted anew. Who needs each value once calls `take`.
 
     >>> recent = RecentValues(3)
     >>> for value in (9.0, 1.0, 2.0, 3.0):
-    ...     recent.add(value)
+    ...     recent.extend(array("d", [value]))
     >>> recent.percentiles((50.0, 100.0)), list(recent)
     ((2.0, 3.0), [1.0, 2.0, 3.0])
     """
 
-    __slots__ = ("_answers", "_asked", "_came", "_capacity", "_next", "_ordered", "_ring", "_taken", "_went")
+    __slots__ = ("_answers", "_asked", "_came", "_capacity", "_next", "_ordered", "_ring", "_untaken", "_went")
 
     def __init__(self, capacity: int = _VALUES) -> None:
         self._capacity = capacity
         self._ring = array("d")
-        self._next = self._taken = 0
+        self._next = self._untaken = 0
         self._ordered: array[float] | None = None
         self._came: list[float] = []
         self._went: list[float] = []
         self._asked: tuple[float, ...] | None = None
         self._answers: tuple[float, ...] = ()
 
-    def add(self, value: float) -> bool:
-        """Take in a finite `value`; the oldest leaves when there are more than `capacity`.
+    def extend(self, values: array[float]) -> None:
+        """Take in finite `values`; the oldest leave when there are more than `capacity`."""
+        values = values[-self._capacity :]
+        until_the_end = self._capacity - self._next
+        for part in (values[:until_the_end], values[until_the_end:]):
+            if part:
+                self._put(part)
+        self._untaken = min(self._untaken + len(values), self._capacity)
 
-        True when the next one will overwrite what was not taken by then.
-        """
-        ring = self._ring
-        at = self._next
-        if at == self._capacity:
-            at = self._taken = 0
+    def _put(self, values: array[float]) -> None:
+        ring, at = self._ring, self._next
+        end = at + len(values)
         if self._ordered is not None:
-            self._note(value, at)
-        if at < len(ring):
-            ring[at] = value
+            self._note(values, ring[at:end])
+        ring[at:end] = values
+        self._next = end % self._capacity
+        if end == self._capacity:
+            # It grew with room to spare, and grows no more.
+            self._ring = array("d", ring)
+
+    def _note(self, came: array[float], went: array[float]) -> None:
+        self._asked = None
+        if len(self._came) + len(came) > min(_FEW, self._capacity):
+            self._ordered = None
+            self._came.clear()
+            self._went.clear()
         else:
-            ring.append(value)
-            if at + 1 == self._capacity:
-                # It grew with room to spare, and grows no more.
-                self._ring = array("d", ring)
-        self._next = at = at + 1
-        return at == self._capacity
+            self._came.extend(came)
+            self._went.extend(went)
 
     @property
-    def untaken(self) -> bool:
-        """Whether there is something to `take`."""
-        return self._taken != self._next
+    def untaken(self) -> int:
+        """How many values `take` would answer."""
+        return self._untaken
 
     def take(self) -> array[float]:
-        """The values that came since this was asked last."""
-        since, self._taken = self._taken, self._next
-        return self._ring[since : self._next]
-
-    def _note(self, value: float, at: int) -> None:
-        self._asked = None
-        if len(self._came) == min(_FEW, self._capacity):
-            self._ordered = None
-            return
-        self._came.append(value)
-        if at < len(self._ring):
-            self._went.append(self._ring[at])
+        """The values that came since this was asked last, as far as they are still here."""
+        since, self._untaken = self._next - self._untaken, 0
+        return self._ring[since : self._next] if since >= 0 else self._ring[since:] + self._ring[: self._next]
 
     def percentiles(self, percents: tuple[float, ...]) -> tuple[float, ...]:
         """The exact nearest-rank percentiles; 0.0 where there is no value."""
@@ -130,57 +144,83 @@ class RecentValues:
         return len(self._ring)
 
 
-class RecentOutcomes:
-    """How the last 100 executions ended: one number for each, and the error types of those that have one."""
+class RecentExecutions:
+    """How the last 100 executions ended, and those of them that `take` has not yet answered. Not thread-safe.
 
-    __slots__ = ("_errors", "_failures", "_next", "_rows")
+    Two numbers for each, and the error types of those that have one: what a recording writes is small and
+    lies together, and is counted later, many at a time.
+
+    >>> recent = RecentExecutions()
+    >>> recent.add(1_000_000, 2.5, SUCCESS, None)
+    False
+    >>> list(recent), recent.last, recent.take()
+    ([(1000, 2.5, 1, None)], 1000, (array('d', [2.5]), b'\\x01'))
+    """
+
+    __slots__ = ("_errors", "_next", "_rows", "_seconds", "_taken")
 
     def __init__(self) -> None:
-        # Microseconds since the epoch, times four, plus the flags: one place in memory for each execution.
+        # Microseconds since the epoch, and the flags in the lowest byte.
         self._rows = array("q")
+        self._seconds = array("d")
         self._errors: dict[int, str] = {}
-        self._failures = 0
-        self._next = 0
+        self._next = self._taken = 0
 
-    def add(self, when: int, flags: int, error_type: str | None) -> None:
+    def add(self, when: int, seconds: float, flags: int, error_type: str | None) -> bool:
         """Take in one execution that ended at `when`, nanoseconds since the epoch.
 
-        `flags` is 1 for a success, plus 2 when it timed out.
+        True when the next one will overwrite what was not taken by then.
         """
         at = self._next
-        row = when // 1000 * 4 + flags
+        if at == _EXECUTIONS:
+            at = self._taken = 0
+        row = when // 1000 << 8 | flags
         rows = self._rows
         if at < len(rows):
-            self._failures -= not rows[at] & 1
             rows[at] = row
+            self._seconds[at] = seconds
         else:
             rows.append(row)
-        self._failures += not flags & 1
+            self._seconds.append(seconds)
         if error_type is not None:
             self._errors[at] = error_type
         elif self._errors:
             self._errors.pop(at, None)
-        at += 1
-        self._next = at if at < _OUTCOMES else 0
+        self._next = at = at + 1
+        return at == _EXECUTIONS
+
+    def take(self) -> tuple[array[float], bytes]:
+        """Seconds and flags of the executions that came since this was asked last."""
+        since, self._taken = self._taken, self._next
+        return self._seconds[since : self._next], _flags(self._rows[since : self._next])
 
     @property
     def last(self) -> int | None:
         """When the last one ended, in microseconds since the epoch; None when there was none."""
-        return self._rows[self._next - 1] >> 2 if self._rows else None
+        return self._rows[self._next - 1] >> 8 if self._rows else None
 
     @property
     def failure_ratio(self) -> float:
         """The share of failures, 0.0 without executions."""
-        return self._failures / len(self._rows) if self._rows else 0.0
+        flags = _flags(self._rows)
+        return (len(flags) - successes(flags)) / len(flags) if flags else 0.0
 
-    def __iter__(self) -> Iterator[tuple[int, bool, bool, str | None]]:
-        """When in microseconds since the epoch, success, timed out, error type; oldest first."""
+    def __iter__(self) -> Iterator[tuple[int, float, int, str | None]]:
+        """When in microseconds since the epoch, seconds, flags, error type; oldest first."""
         count = len(self._rows)
-        start = self._next if count == _OUTCOMES else 0
         for index in range(count):
-            at = (start + index) % count
+            at = (self._next + index) % count
             row = self._rows[at]
-            yield row >> 2, bool(row & 1), bool(row & 2), self._errors.get(at)
+            yield row >> 8, self._seconds[at], row & 0xFF, self._errors.get(at)
 
     def __len__(self) -> int:
         return len(self._rows)
+
+
+def _flags(rows: array[int]) -> bytes:
+    return rows.tobytes()[_LOWEST :: rows.itemsize]
+
+
+def successes(flags: bytes) -> int:
+    """How many executions with these `flags` succeeded."""
+    return flags.count(SUCCESS) + flags.count(SUCCESS | LATE)

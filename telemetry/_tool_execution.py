@@ -7,15 +7,17 @@ import math
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ._names import Attribute
-from ._recent import RecentOutcomes, RecentValues
+from ._recent import ERROR, LATE, SUCCESS, RecentExecutions, RecentValues, successes
 from ._sanitize import Repairs, bounded_error_type, clean_name, default_repairs, is_success, repair, text_of
 from ._windows import DEFAULT_SPANS, Windows, WindowStats
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable
 
 __all__ = ["ToolExecutionMetrics"]
@@ -29,6 +31,30 @@ _SUCCESS: Final = ("success", "none")
 
 def _moment(microseconds: int) -> datetime:
     return datetime.fromtimestamp(microseconds / 1e6, UTC)
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What was counted since the tool is tracked. Times in seconds."""
+
+    successes: int = 0
+    failures: int = 0
+    timeouts: int = 0
+    errors: int = 0
+    total: float = 0.0
+    shortest: float = math.inf
+    longest: float = 0.0
+
+    def add(self, seconds: array[float], flags: bytes) -> None:
+        good = successes(flags)
+        self.successes += good
+        self.failures += len(flags) - good
+        if len(flags) > flags.count(SUCCESS):
+            self.timeouts += sum(map(flags.count, (LATE, LATE | SUCCESS, LATE | ERROR)))
+            self.errors += sum(map(flags.count, (ERROR, ERROR | LATE)))
+        self.total += sum(seconds)
+        self.shortest = min(self.shortest, *seconds)
+        self.longest = max(self.longest, *seconds)
 
 
 class ToolExecutionMetrics:
@@ -47,9 +73,8 @@ class ToolExecutionMetrics:
     """
 
     __slots__ = (
-        *("_clock", "_failures", "_lock", "_outcomes", "_recent", "_repairs", "_wall", "_windows", "active"),
-        *("attributes", "error_count", "failure_count", "last_used", "max_execution_time", "min_execution_time"),
-        *("success_count", "timeout_count", "tool_name", "total_execution_time", "used"),
+        *("_clock", "_counts", "_ended", "_failures", "_lock", "_recent", "_repairs", "_slot_end", "_touched"),
+        *("_values", "_wall", "_windows", "active", "attributes", "tool_name", "used"),
     )
 
     def __init__(
@@ -72,19 +97,14 @@ class ToolExecutionMetrics:
         self._repairs = repairs or default_repairs()
         self._lock = lock if lock is not None else threading.RLock()
         self.active = 0
-        self.last_used = clock()
         self.used = 0
-        self.success_count = 0
-        self.failure_count = 0
-        self.timeout_count = 0
-        self.error_count = 0
-        self.total_execution_time = 0.0
-        self.min_execution_time = math.inf
-        self.max_execution_time = 0.0
+        self._touched = self._ended = clock()
+        self._slot_end = -math.inf
+        self._counts = _Counts()
         self._failures: dict[str, int] = {}
-        self._recent = RecentValues()
-        self._windows = Windows(spans, self._recent)
-        self._outcomes = RecentOutcomes()
+        self._recent = RecentExecutions()
+        self._values = RecentValues()
+        self._windows = Windows(spans, self._values)
 
     def record_execution(
         self, success: bool, execution_time: float, timed_out: bool = False, error_type: str | None = None
@@ -94,72 +114,134 @@ class ToolExecutionMetrics:
         good = is_success(success)
         with self._lock:
             error = bounded_error_type(error_type)
-            self.last_used = max(self._clock(), self.last_used)
-            self.add(self.last_used, self._wall(), seconds, good, is_success(timed_out), error_type, error)
+            now = max(self._clock(), self._ended)
+            self.add(now, self._wall(), seconds, good, is_success(timed_out), error_type, error)
 
     def add(
         self, now: float, when: int, seconds: float, success: bool, timed_out: bool, error_type: object, error: str
     ) -> None:
-        """Take in what is already checked, `error` being the bounded error type; the caller holds the lock."""
+        """Take in what is already checked, `error` being the bounded error type; the caller holds the lock.
+
+        Little is written here, because every recording pays for it; `_settle` counts later, many at once.
+        """
+        if now >= self._slot_end:
+            self._open_slot(now)
         detail: str | None = None
+        flags = LATE if timed_out else 0
         if success:
-            self.success_count += 1
+            flags |= SUCCESS
         else:
-            self.failure_count += 1
             if error_type is not None:
-                self.error_count += 1
+                flags |= ERROR
                 detail = error if error != "other" else text_of(error_type)
             elif timed_out:
                 error = "timeout"
             self._failures[error] = self._failures.get(error, 0) + 1
-        if timed_out:
-            self.timeout_count += 1
-        self.total_execution_time += seconds
-        if seconds < self.min_execution_time:
-            self.min_execution_time = seconds
-        if seconds > self.max_execution_time:
-            self.max_execution_time = seconds
-        self._outcomes.add(when, success + 2 * timed_out, detail)
-        self._windows.add(now, seconds, not success)
+        self._ended = now
+        if self._recent.add(when, seconds, flags, detail):
+            self._settle()
+
+    def _open_slot(self, now: float) -> None:
+        self._settle()
+        self._windows.open(now)
+        self._slot_end = self._windows.until
+
+    def _settle(self) -> _Counts:
+        """Count what was recorded since this was done last; the caller holds the lock."""
+        counts = self._counts
+        seconds, flags = self._recent.take()
+        if seconds:
+            counts.add(seconds, flags)
+            self._windows.take(seconds, len(flags) - successes(flags), self._ended)
+        return counts
+
+    def _settled(self) -> _Counts:
+        with self._lock:
+            return self._settle()
+
+    def touch(self, now: float) -> None:
+        """It is used, although nothing is recorded."""
+        self._touched = now
 
     @property
-    def outcomes(self) -> dict[tuple[str, str], int]:
-        """How often it ended how: executions by status and bounded error type."""
-        successes = {_SUCCESS: self.success_count} if self.success_count else {}
-        return successes | {("failure", error): count for error, count in self._failures.items()}
+    def last_used(self) -> float:
+        """When it was used last, on the monotonic clock."""
+        return max(self._touched, self._ended)
 
     @property
     def execution_count(self) -> int:
         """How many executions were recorded."""
-        return self.success_count + self.failure_count
+        counts = self._settled()
+        return counts.successes + counts.failures
+
+    @property
+    def success_count(self) -> int:
+        """How many of them succeeded."""
+        return self._settled().successes
+
+    @property
+    def failure_count(self) -> int:
+        """How many of them failed."""
+        return self._settled().failures
+
+    @property
+    def timeout_count(self) -> int:
+        """How many of them timed out."""
+        return self._settled().timeouts
+
+    @property
+    def error_count(self) -> int:
+        """How many of them failed with an error type."""
+        return self._settled().errors
+
+    @property
+    def total_execution_time(self) -> float:
+        """Seconds of all of them together."""
+        return self._settled().total
+
+    @property
+    def min_execution_time(self) -> float:
+        """Seconds of the shortest; infinite before the first."""
+        return self._settled().shortest
+
+    @property
+    def max_execution_time(self) -> float:
+        """Seconds of the longest; 0.0 before the first."""
+        return self._settled().longest
+
+    @property
+    def outcomes(self) -> dict[tuple[str, str], int]:
+        """How often it ended how: executions by status and bounded error type."""
+        count = self._settled().successes
+        return ({_SUCCESS: count} if count else {}) | {("failure", error): n for error, n in self._failures.items()}
 
     @property
     def last_execution_time(self) -> datetime | None:
         """When the last execution was recorded (UTC); None before the first."""
-        last = self._outcomes.last
+        last = self._recent.last
         return None if last is None else _moment(last)
 
     @property
     def recent_executions(self) -> list[dict[str, Any]]:
         """The last 100 executions, oldest first."""
         with self._lock:
-            values = list(self._recent)
-            rows = list(zip(self._outcomes, values[-len(self._outcomes) :], strict=True))
+            rows = list(self._recent)
         return [
             {
                 "timestamp": _moment(when).isoformat(),
-                "success": success,
+                "success": bool(flags & SUCCESS),
                 "execution_time": seconds,
-                "timed_out": timed_out,
+                "timed_out": bool(flags & LATE),
                 "error_type": error_type,
             }
-            for (when, success, timed_out, error_type), seconds in rows
+            for when, seconds, flags, error_type in rows
         ]
 
     def recent_values(self) -> list[float]:
         """The times of the most recent 1,000 executions in seconds, oldest first."""
         with self._lock:
-            return list(self._recent)
+            self._settle()
+            return list(self._values)
 
     def get_percentile(self, percentile: float) -> float:
         """The nearest-rank percentile of the most recent 1,000 executions, in seconds; 0.0 without any.
@@ -171,42 +253,46 @@ class ToolExecutionMetrics:
         if clamped != percentile:
             _log.warning("metrics.invalid_percentile percentile=%.20r used=%s", percentile, clamped)
         with self._lock:
-            return self._recent.percentiles((clamped,))[0]
+            self._settle()
+            return self._values.percentiles((clamped,))[0]
 
     def window(self, span: float) -> WindowStats:
         """What happened in the last `span` seconds."""
         with self._lock:
+            self._settle()
             return self._windows.stats(span, self._clock())
 
     @property
     def windows(self) -> Windows:
         """The slots behind `window`, for who adds up several tools under the lock."""
+        self._settle()
         return self._windows
 
     def get_stats(self) -> dict[str, Any]:
         """All figures; rates in percent, times in seconds. The same keys whether the tool ever ran or not."""
         with self._lock:
-            count = self.execution_count
-            p50, p95, p99 = self._recent.percentiles(_PERCENTILES)
-            last = self._outcomes.last
-            total = min(self.total_execution_time, sys.float_info.max)
-            return {
-                "tool_name": self.tool_name,
-                "execution_count": count,
-                "success_count": self.success_count,
-                "failure_count": self.failure_count,
-                "error_count": self.error_count,
-                "timeout_count": self.timeout_count,
-                "success_rate": round(self.success_count / count * 100, 2) if count else 0.0,
-                "average_execution_time": round(total / count, 4) if count else 0.0,
-                "min_execution_time": round(self.min_execution_time, 4) if count else 0.0,
-                "max_execution_time": round(self.max_execution_time, 4),
-                "p50_execution_time": round(p50, 4),
-                "p95_execution_time": round(p95, 4),
-                "p99_execution_time": round(p99, 4),
-                "last_execution_time": None if last is None else _moment(last).isoformat(),
-                "recent_failure_rate": round(self._outcomes.failure_ratio * 100, 2),
-            }
+            counts = self._settle()
+            p50, p95, p99 = self._values.percentiles(_PERCENTILES)
+            last, recent_failures = self._recent.last, self._recent.failure_ratio
+        count = counts.successes + counts.failures
+        total = min(counts.total, sys.float_info.max)
+        return {
+            "tool_name": self.tool_name,
+            "execution_count": count,
+            "success_count": counts.successes,
+            "failure_count": counts.failures,
+            "error_count": counts.errors,
+            "timeout_count": counts.timeouts,
+            "success_rate": round(counts.successes / count * 100, 2) if count else 0.0,
+            "average_execution_time": round(total / count, 4) if count else 0.0,
+            "min_execution_time": round(counts.shortest, 4) if count else 0.0,
+            "max_execution_time": round(counts.longest, 4),
+            "p50_execution_time": round(p50, 4),
+            "p95_execution_time": round(p95, 4),
+            "p99_execution_time": round(p99, 4),
+            "last_execution_time": None if last is None else _moment(last).isoformat(),
+            "recent_failure_rate": round(recent_failures * 100, 2),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The same as `get_stats`."""

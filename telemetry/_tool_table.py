@@ -74,7 +74,7 @@ class ToolTable:
         """Called, outside of the lock, before the first recording on another provider."""
         self._pending: deque[tuple[object, ...]] = deque()
         self._notes: deque[tuple[int, str, tuple[object, ...]]] = deque()
-        self._swept = clock()
+        self._swept = self._latest = clock()
         self._uses = 0
         self._order = EvictionOrder()
         hold_at_fork(self)
@@ -160,16 +160,16 @@ class ToolTable:
         when: int,
         context: Context,
     ) -> None:
+        # Threads read the clock before they find the lock taken, so that times may come out of order.
+        self._latest = now = max(now, self._latest)
         if not isinstance(name, str) or (tool := self.tools.get(name)) is None:
             tool = self._used(name, now)
         else:
             self._uses = tool.used = self._uses + 1
-            if now > tool.last_used:
-                tool.last_used = now
         value = seconds if type(seconds) is float and 0.0 <= seconds < 1e300 else self.repairs.value(seconds, "seconds")
         good = success if type(success) is bool else is_success(success)
         late = timed_out if type(timed_out) is bool else is_success(timed_out)
-        tool.add(tool.last_used, when, value, good, late, error_type, error)
+        tool.add(now, when, value, good, late, error_type, error)
         system = self.system
         system.request_count += 1
         if not good:
@@ -192,7 +192,8 @@ class ToolTable:
             cleaned = _INVALID
         tool = self.tools.get(cleaned) or self._make(cleaned, now)
         self._uses = tool.used = self._uses + 1
-        tool.last_used = max(now, tool.last_used)
+        self._latest = now = max(now, self._latest)
+        tool.touch(now)
         return tool
 
     def _make(self, name: str, now: float) -> ToolExecutionMetrics:

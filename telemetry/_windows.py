@@ -35,6 +35,7 @@ DEFAULT_SPANS: Final = (60.0, 300.0, 900.0, 3600.0)
 
 _SLOTS_PER_SPAN: Final = 6
 _BINS: Final = 512
+_WAITING: Final = 900
 _MAPPING: Final[Any] = LogarithmicMapping(0.01)
 _PER_BIN: Final = 1 / math.log(_MAPPING.gamma)
 _QUANTILES: Final = (0.5, 0.95, 0.99)
@@ -139,8 +140,8 @@ def check_spans(spans: Sequence[float]) -> tuple[float, ...]:
 class Windows:
     """The windows of one tool. Not thread-safe; `now` never goes back.
 
-    A recording goes into `values`, the most recent ones, and is sorted into its bin later, together with
-    others, which is cheaper than one by one.
+    What is recorded goes into `values`, the most recent ones, and is sorted into bins later, together with
+    what follows, which is cheaper than one by one.
 
     >>> windows = Windows()
     >>> for second in range(120):
@@ -150,7 +151,7 @@ class Windows:
     (0.5, True, True)
     """
 
-    __slots__ = ("_closed", "_failures", "_last", "_live", "_spans", "_start", "_total", "_until", "_values")
+    __slots__ = ("_closed", "_failures", "_last", "_live", "_spans", "_start", "_total", "_values", "until")
 
     def __init__(self, spans: tuple[float, ...] = DEFAULT_SPANS, values: RecentValues | None = None) -> None:
         self._spans = spans
@@ -159,19 +160,24 @@ class Windows:
         self._closed: tuple[list[_Slot], ...] = tuple([] for _ in spans)
         self._live: _Sketch | None = None
         self._start = self._last = 0.0
-        self._until = -math.inf
+        self.until = -math.inf
+        """When the slot that is filling ends."""
         self._failures = 0
         self._total = 0.0
 
     def add(self, now: float, seconds: float, failed: bool) -> None:
         """Take in an execution that ended `now` after `seconds`."""
-        if now >= self._until:
-            self._open(now)
-        self._last = now
-        if failed:
-            self._failures += 1
-        if self._values.add(seconds):
+        if now >= self.until:
+            self.open(now)
+        self.take(array("d", (seconds,)), int(failed), now)
+
+    def take(self, seconds: array[float], failures: int, last: float) -> None:
+        """Take in executions, at most 100 at a time, that all ended before `until`, the `last` one then."""
+        if self._values.untaken + len(seconds) > _WAITING:
             self._settle()
+        self._values.extend(seconds)
+        self._failures += failures
+        self._last = last
 
     def _settle(self) -> _Sketch:
         """Sort what waits into its bins."""
@@ -181,12 +187,13 @@ class Windows:
         self._total = min(self._total + sum(waiting), sys.float_info.max)
         return live
 
-    def _open(self, now: float) -> None:
+    def open(self, now: float) -> None:
+        """Close the slot that is filling; the next one begins `now`."""
         if self._live is not None or self._values.untaken:
             self._closed[0].append(self._filling())
             self._promote(now)
         self._live, self._start, self._last = None, now, now
-        self._until = now + self._spans[0] / _SLOTS_PER_SPAN
+        self.until = now + self._spans[0] / _SLOTS_PER_SPAN
         self._failures = 0
         self._total = 0.0
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ._app import build
@@ -151,14 +152,18 @@ def _now() -> datetime:
 def _table(views: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("schedule", "when", "next", "last", "ended", "targets"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column in {"schedule", "next", "last"}, overflow="fold")
     for view in views:
         table.add_row(
             view["name"],
             view["when"],
-            "rests" if view["paused"] else view["next"],
-            view["last_run"] or "-",
-            view["last_error"] or view["last_state"] or "-",
-            " ".join(view["targets"]),
+            "rests" if view["paused"] else _local(view["next"]),
+            "-" if view["last_run"] is None else _local(view["last_run"]),
+            escape(view["last_error"] or view["last_state"] or "-"),
+            escape(" ".join(view["targets"])),
         )
     return table
+
+
+def _local(moment: str) -> str:
+    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"

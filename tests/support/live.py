@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.trace import StatusCode
 
 from support.cli import COMMAND, environment, script
 from support.collector import Collector, free_ports, reaped, running
@@ -161,11 +162,12 @@ def record_all(telemetry: Telemetry) -> None:
             record(telemetry, INSTRUMENTS[name])
 
 
-def lose(telemetry: Telemetry, count: int, size: int) -> None:
-    """`count` spans with an event each, which is also a log record, of `size` bytes."""
+def lose(telemetry: Telemetry, count: int, size: int, status: StatusCode = StatusCode.ERROR) -> None:
+    """`count` spans with an event each, which is also a log record, of `size` bytes; as errors they are all kept."""
     held = telemetry.instrumentation
     for _ in range(count):
-        with held.tracer.start_as_current_span("bulk"):
+        with held.tracer.start_as_current_span("bulk") as span:
+            span.set_status(status)
             emit_event(held.logger, Event.SCAN_HOST, {"address": "x" * size})
 
 
@@ -205,6 +207,10 @@ def living(collector_binary: Path, directory: Path) -> Iterator[Live]:
             "OTELCOL_BACKEND_HTTP": f"http://127.0.0.1:{owed.server_port}",
             "OTELCOL_QUEUE_BYTES": "300000",
             "OTELCOL_RETRY_MAX_INTERVAL": "1s",
+            # Metrics of spans soon, and a trace that is larger than one may be.
+            "OTELCOL_DERIVED_INTERVAL": "500ms",
+            "OTELCOL_SAMPLE_PERCENT": "1",
+            "OTELCOL_SAMPLE_TRACE_BYTES": "1000000",
         }
         collector = stack.enter_context(running(collector_binary, directory, settings))
         prometheus = stack.enter_context(scraping(collector, directory))
@@ -218,6 +224,7 @@ def living(collector_binary: Path, directory: Path) -> Iterator[Live]:
             scanner.round()
             record_all(steady)
             lose(steady, 2, 400_000)
+            lose(steady, 1, 1_500_000, StatusCode.OK)
             lose(cut_off, 50, 10)
             live.await_turn(turn, collector, counted)
         miss_an_export(collector, scanner)

@@ -67,7 +67,6 @@ FOREIGN: Final[Mapping[str, set[str]]] = {
     "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early": set(),
     "otelcol_processor_tail_sampling_traces_dropped_too_large": set(),
     "otelcol_connector_servicegraph_expired_edges": set(),
-    "otelcol_connector_servicegraph_dropped_spans": set(),
     "traces_span_metrics_calls_total": _SPAN,
     "traces_span_metrics_duration_seconds_bucket": _SPAN | {"le"},
     "traces_span_metrics_duration_seconds_sum": _SPAN,

@@ -186,10 +186,7 @@ def _sampling() -> list[object]:
         bars(
             "Calls without their other end",
             "What the service graph could not pair: the other end sends no traces, or too late.",
-            {
-                name.replace("_", " "): f"sum({increase(collector(f'otelcol_connector_servicegraph_{name}'))})"
-                for name in ("expired_edges", "dropped_spans")
-            },
+            {"{{instance}}": by("instance", increase(collector("otelcol_connector_servicegraph_expired_edges")))},
         ),
     ]
 

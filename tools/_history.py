@@ -116,6 +116,10 @@ class History:
         """The file."""
         return self._database.path
 
+    def size(self) -> int:
+        """Bytes on the disk, the write-ahead log included."""
+        return self._database.size()
+
     def begin(self, start: ScanStart) -> None:
         """Keep that a scan begins; it belongs to this process until it is finished."""
         with self._database.writing() as connection:
@@ -185,7 +189,15 @@ class History:
     def document_json(self, scan_id: str) -> bytes | None:
         """The result as the bytes of its JSON: for who passes it on and need not read it."""
         body = self._packed(scan_id, "body")
-        return None if body is None else zlib.decompress(body)
+        if body is None:
+            return None
+        try:
+            return zlib.decompress(body)
+        except zlib.error as error:
+            reason = f"the result of scan {scan_id} is damaged ({error})"
+            raise self._database.error(
+                reason, "look at the disk, and at the file with: tracefuse history path"
+            ) from error
 
     def changes(self, scan_id: str) -> tuple[Change, ...]:
         """What differed from the scan that `scan_id` was compared with."""
@@ -250,7 +262,7 @@ class History:
         return int(number)
 
     def _packed(self, scan_id: str, column: str) -> bytes | None:
-        sql = f"SELECT {column} FROM documents JOIN scans USING (number) WHERE scan_id = ?"  # noqa: S608
+        sql = f"SELECT documents.{column} FROM documents JOIN scans USING (number) WHERE scan_id = ?"  # noqa: S608
         with self._database.reading() as connection:
             row = connection.execute(sql, (text(scan_id),)).fetchone()
         return None if row is None else row[0]

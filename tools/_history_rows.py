@@ -90,7 +90,9 @@ def start_row(start: ScanStart, state: ScanState, owner: str | None) -> dict[str
 
 def target_rows(number: int, targets: Iterable[str]) -> Iterator[tuple[int, str | None, str, str]]:
     """The rows of `targets` for what the scan of this number looks at."""
-    return ((number, text(target.lower()), *span_of(address_set(target))) for target in targets)
+    for target in targets:
+        low, high = span_of(address_set(target))
+        yield number, text(target.lower()), low, high
 
 
 def stored(row: Sequence[Any]) -> StoredScan:

@@ -225,7 +225,7 @@ def end_state(error: BaseException, *, ran: bool) -> ScanState:
 
 def _targets(request: ScanRequest) -> tuple[str, ...]:
     """As asked for; nothing of it has been checked."""
-    several: object = request.targets
+    several: object = getattr(request, "targets", ())
     given: list[object] = [
         request.target,
         *cast("Sequence[object]", several if isinstance(several, tuple | list) else ()),

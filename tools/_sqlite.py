@@ -291,6 +291,7 @@ _REASONS: Final = {
     "SQLITE_IOERR": ("reading or writing failed", "look at the disk below {folder}: is it full, or failing?"),
     "SQLITE_CORRUPT": ("it is damaged", _MEND),
     "SQLITE_NOTADB": ("it is no {name}, or damaged", _MEND),
+    "SQLITE_CONSTRAINT": ("this is there already", "take another id"),
     "SQLITE_BUSY": ("another process has been writing for too long", "find it with: fuser {path}"),
 }
 """By the beginning of SQLite's name for the error."""

@@ -102,8 +102,9 @@ def error_text(error: ErrorOutput) -> str:
     type: queue_full; retry_after: 5.0
     Nothing was run. Wait, then call again.
     """
-    told = error.model_dump(exclude_none=True, exclude={"message", "position", "detail"})
-    lines = [error.message, "; ".join(f"{name}: {value}" for name, value in told.items())]
+    fields = error.model_dump(exclude_none=True, exclude={"message", "position", "detail"})
+    told = [f"{name}: {value}" for name, value in fields.items() if str(value) not in error.message]
+    lines = [error.message, "; ".join(told)]
     if error.type in _ADVICE:
         lines.append(_ADVICE[error.type])
     return "\n".join(lines)

@@ -43,24 +43,20 @@ class Output(BaseModel):
 
 
 class ErrorOutput(Output):
-    """Why a call gave no result, in fields that a program can act on."""
+    """Why a call gave no result, in fields that a program can act on; `_mcp_schema` says which type has which."""
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = Field(
-        description="policy_violation: change the request as the suggestion says; invalid_arguments: see example; "
-        "circuit_open and queue_full: try again after retry_after seconds; not_found; forbidden; tool_error; "
-        "internal_error."
-    )
-    message: str = Field(description="What was wrong, in one line.")
-    rule: str | None = Field(default=None, description="policy_violation: the rule that was broken.")
-    token: str | None = Field(default=None, description="policy_violation: the offending piece of the request.")
-    field: str | None = Field(default=None, description="The argument that it is about.")
-    example: Any = Field(default=None, description="A value that would be accepted.")
-    suggestion: str | None = Field(default=None, description="What to do instead.")
-    retry_after: float | None = Field(default=None, description="Seconds after which to try again.")
-    error_type: str | None = Field(default=None, description="tool_error: timeout, not_found, execution_error, ...")
-    hint: str | None = Field(default=None, description="What would mend it.")
+    type: str
+    message: str
+    rule: str | None = None
+    token: str | None = None
+    field: str | None = None
+    example: Any = None
+    suggestion: str | None = None
+    retry_after: float | None = None
+    error_type: str | None = None
+    hint: str | None = None
 
 
 class ScriptOutput(Output):
@@ -233,7 +229,7 @@ class PlanOutput(Output):
 class ExplainOutput(Output):
     """Whether a scan would be allowed; nothing was run."""
 
-    allowed: bool | None = Field(description="null when no target was given.")
+    allowed: bool | None = Field(default=None, description="Left out when no target was given.")
     summary: str
     violation: ErrorOutput | None = Field(default=None, description="Why not, and what would pass.")
     plan: PlanOutput | None = Field(default=None, description="What nmap_scan would run.")

@@ -26,7 +26,7 @@ from ._mcp_output import (
 )
 from ._mcp_paging import cut, read_place
 from ._mcp_scan import error_of, no_result
-from ._mcp_view import report_of, scan_output, scan_text
+from ._mcp_view import one_line, report_of, scan_output, scan_text
 from ._policy import PolicyViolation
 from .nmap import diff
 
@@ -112,7 +112,7 @@ def _diff_output(old_id: str, arguments: DiffInput, found: ReportDiff) -> DiffOu
                 host=change.host,
                 port=change.port,
                 protocol=change.protocol,
-                summary=change.summary,
+                summary=one_line(change.summary),
             )
             for change in page
         ],
@@ -153,9 +153,9 @@ def _row(scan: StoredScan) -> ScanRow:
     return ScanRow(
         scan_id=scan.scan_id,
         state=scan.state.value,
-        target=" ".join(str(target) for target in targets if target),
-        template=request.get("template"),
-        extra_args=str(request.get("extra_args", "")),
+        target=one_line(" ".join(str(target) for target in targets if target)),
+        template=one_line(str(request["template"])) if request.get("template") else None,
+        extra_args=one_line(str(request.get("extra_args", ""))),
         begun=scan.begun.isoformat(),
         caller=" ".join(part for part in (str(scan.caller.kind), scan.caller.name, scan.caller.user) if part),
         schedule=scan.schedule,

@@ -20,7 +20,7 @@ from mcp_types import (
 
 from ._history_records import Query
 from ._mcp_reads import policy_output
-from ._mcp_view import report_of, scan_output
+from ._mcp_view import one_line, report_of, scan_output
 from .nmap import report_to_text
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _listed(scan: StoredScan) -> Resource:
         name=scan.scan_id,
         uri=f"tracefuse://scans/{scan.scan_id}",
         title=f"Scan {scan.begun:%Y-%m-%d %H:%M} UTC",
-        description=f"{scan.state}: {asked}"[:300],
+        description=one_line(f"{scan.state}: {asked}"),
         mime_type=_JSON,
     )
 

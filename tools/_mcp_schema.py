@@ -11,14 +11,16 @@ __all__ = ["input_schema", "output_schema"]
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 
-_ERROR: Final = {
+_ERROR: Final[dict[str, Json]] = {
     "type": "object",
-    "description": "Present instead of the result when the call failed. By type: policy_violation has rule, token, "
-    "example and suggestion; circuit_open and queue_full have retry_after (seconds); invalid_arguments has field and "
-    "example; tool_error has error_type and hint.",
+    "description": "Why there is no result. By type: policy_violation has rule, token, field, example and suggestion; "
+    "invalid_arguments has field and example; circuit_open, queue_full, not_ended and stopping have retry_after "
+    "(seconds); tool_error has error_type (timeout, not_found, execution_error, ...) and hint; also not_found, "
+    "forbidden, store_error, internal_error.",
     "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
     "required": ["type", "message"],
 }
+"""An error in brief: it is part of every tool's result, and its fields explain themselves."""
 
 
 def input_schema(kind: type[BaseModel]) -> dict[str, Any]:
@@ -53,7 +55,8 @@ def _resolved(node: Json, definitions: dict[str, Json]) -> Json:
     if not isinstance(node, dict):
         return node
     if "$ref" in node:
-        target = cast("dict[str, Json]", definitions[str(node["$ref"]).rpartition("/")[2]])
+        name = str(node["$ref"]).rpartition("/")[2]
+        target = _ERROR if name == "ErrorOutput" else cast("dict[str, Json]", definitions[name])
         node = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
     return {
         key: _properties(value, definitions) if key == "properties" else _resolved(value, definitions)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._mcp_paging import HostRows, Place
     from .nmap import Port, Script
 
-__all__ = ["DEFAULT_ROWS", "report_of", "scan_output", "scan_text"]
+__all__ = ["DEFAULT_ROWS", "one_line", "report_of", "scan_output", "scan_text"]
 
 DEFAULT_ROWS: Final = 50
 _BANNER: Final = 160
@@ -91,9 +91,9 @@ def _host(rows: HostRows) -> HostOutput:
     return HostOutput(
         address=host.address,
         state=host.state,
-        name=host.name and _line(host.name),
+        name=host.name and one_line(host.name),
         mac=host.mac,
-        os=match and _line(match),
+        os=match and one_line(match),
         ports=[_port(port) for port in rows.ports],
         not_listed=dict(rows.hidden),
         continued=rows.continued,
@@ -108,8 +108,8 @@ def _port(port: Port) -> PortOutput:
         port=port.number,
         protocol=port.protocol,
         state=port.state,
-        service=_line(service.name) if service else None,
-        banner=(_line(service.banner) or None) if service else None,
+        service=one_line(service.name) if service else None,
+        banner=(one_line(service.banner) or None) if service else None,
         scripts=_scripts(port.scripts),
     )
 
@@ -122,7 +122,8 @@ def _lines(text: str) -> str:
     return "\n".join(map(visible, text.strip().splitlines()))
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
+    """A text from outside, in one visible line of bounded length."""
     return _clipped(visible(text), _BANNER)
 
 

@@ -1,0 +1,107 @@
+"""A service for the tests of its MCP face: in this process, with a program under nmap's name that does as it is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from mcp import Client
+from mcp_types import CallToolResult
+
+from support.cli import script
+from tracefuse.telemetry.testing import InMemoryTelemetry
+from tracefuse.tools import BreakerSettings, NmapSettings, QueueSettings, RetrySettings, Settings
+from tracefuse.tools._mcp_server import build_server
+from tracefuse.tools._service import Service, open_service
+from tracefuse.tools.nmap.testing import CUT_SHORT, ONE_HOST
+
+__all__ = ["MODES", "called", "connected", "failing_nmap", "hanging_nmap", "quick_nmap", "running_service", "told"]
+
+MODES = ("auto", "legacy")
+"""The current protocol revision, and the last one with a handshake."""
+
+_BEGIN = """case "$*" in *--version*) echo "Nmap version 7.93 ( https://nmap.org )"; exit 0;; esac
+echo run >> "{ran}"
+while [ $# -gt 0 ]; do [ "$1" = -oX ] && out=$2; shift; done
+"""
+
+
+def _nmap(folder: Path, rest: str) -> str:
+    return script(folder / "nmap", _BEGIN.format(ran=folder / "ran") + rest)
+
+
+def quick_nmap(folder: Path, report: bytes = ONE_HOST) -> str:
+    """Writes `report` at once, and a line to `ran`."""
+    (folder / "report.xml").write_bytes(report)
+    return _nmap(folder, f'cat "{folder / "report.xml"}" > "$out"')
+
+
+def hanging_nmap(folder: Path) -> str:
+    """Writes one host and the beginning of another, its process id to `pid`, and never ends."""
+    (folder / "report.xml").write_bytes(CUT_SHORT)
+    return _nmap(folder, f'cat "{folder / "report.xml"}" > "$out"; echo $$ > "{folder / "pid"}"; exec sleep 600')
+
+
+def failing_nmap(folder: Path) -> str:
+    """Ends with exit code 1."""
+    return _nmap(folder, "echo 'out of luck' >&2; exit 1")
+
+
+def process_of(folder: Path) -> int | None:
+    """The process of a hanging nmap, while there is one."""
+    try:
+        pid = int((folder / "pid").read_text())
+        os.kill(pid, 0)
+    except (OSError, ValueError):
+        return None
+    return pid
+
+
+def settings_for(folder: Path, nmap: str, **sections: Any) -> Settings:
+    """Settings that touch nothing outside `folder`."""
+    return Settings(
+        cache_dir=folder / "cache",
+        state_dir=folder / "state",
+        nmap=NmapSettings(path=nmap, grace=0.2),
+        retry=RetrySettings(attempts=1),
+        **sections,
+    )
+
+
+@asynccontextmanager
+async def running_service(
+    folder: Path,
+    nmap: str,
+    memory: InMemoryTelemetry,
+    *,
+    queue: QueueSettings | None = None,
+    breaker: BreakerSettings | None = None,
+) -> AsyncIterator[Service]:
+    """A service on `folder`."""
+    settings = settings_for(folder, nmap, queue=queue or QueueSettings(), breaker=breaker or BreakerSettings())
+    async with open_service(settings, telemetry=memory.telemetry) as service:
+        yield service
+
+
+@asynccontextmanager
+async def connected(service: Service, mode: str = "auto", **options: Any) -> AsyncIterator[Client]:
+    """The SDK's client, talking to the server in memory."""
+    async with Client(build_server(service), mode=mode, **options) as client:
+        yield client
+
+
+async def called(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    """The structured result of a call that must succeed."""
+    result = await client.call_tool(tool, arguments)
+    assert isinstance(result, CallToolResult)
+    assert not result.is_error, told(result)
+    structured: dict[str, Any] = result.structured_content
+    return structured
+
+
+def told(result: CallToolResult) -> str:
+    """The text of a result."""
+    return "\n".join(getattr(block, "text", "") for block in result.content)

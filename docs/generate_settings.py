@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from tracefuse.tools._setting_table import shown
 from tracefuse.tools._settings import SETTINGS, Settings
@@ -57,7 +57,7 @@ def _default(setting: Setting) -> str:
     if value in (None, (), {}):
         return "none"
     if isinstance(value, tuple):
-        return ", ".join(f"`{item}`" for item in value)
+        return ", ".join(f"`{item}`" for item in cast("tuple[object, ...]", value))
     return f"`{shown(value)}`"
 
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .nmap._report import Report
     from .nmap._request import ScanPlan, ScanRequest
 
-__all__ = ["App", "CompletedScan", "ConfigVersion", "Engine", "ScanRecorder", "ScanStream", "build"]
+__all__ = ["App", "CompletedScan", "ConfigVersion", "Engine", "ScanRecorder", "ScanStream", "build", "build_tool"]
 
 CompletedScan: TypeAlias = "Completed[ScanPlan, Report]"
 ScanRunner: TypeAlias = "Runner[ScanRequest, ScanPlan, LiveEvent, Report]"
@@ -203,7 +203,7 @@ def build(
     breaker, places = breakers.registry.get(Nmap.name), Places(_queue_limits(settings))
 
     def assemble(settings: Settings, number: int) -> Engine:
-        tool = _tool(settings)
+        tool = build_tool(settings)
         runner = Runner(
             tool,
             Pipeline(Nmap.name, retry=_retry(settings), breaker=breaker, instrumentation=instrumentation),
@@ -225,7 +225,8 @@ def build(
     return App(assemble(settings, 1), breakers, places, assemble)
 
 
-def _tool(settings: Settings) -> Nmap:
+def build_tool(settings: Settings) -> Nmap:
+    """nmap under the policy of `settings`; starts nothing. Raises TemplateError for a template that it refuses."""
     policy, scripts = settings.policy.policy(), cache(partial(_scripts, settings.nmap.path))
     return Nmap(
         policy,

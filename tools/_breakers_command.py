@@ -16,7 +16,7 @@ from rich.table import Table
 from ._breaker_sources import FileSource, ServiceSource, UnknownBreakerError
 from ._breakers import breaker_config
 from ._exit import ExitCode
-from ._settings import load_settings
+from ._session import command_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ def find_source(url: str | None, state: str | None) -> BreakerSource:
     """The running service at `url`; else the state file `state`, by default the one that scans on this machine use."""
     if url is not None:
         return ServiceSource(url)
-    settings = load_settings()
+    settings = command_settings()
     return FileSource(settings.breaker_file if state is None else Path(state), breaker_config(settings))
 
 

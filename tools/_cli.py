@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
 from ._cli_breakers import breakers
+from ._cli_config import config, config_options
 from ._cli_operations import dashboards, sidecar
 from ._cli_schedule import schedule
 from ._cli_token import token
@@ -26,7 +28,21 @@ Exit codes:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EXIT_CODES)
 @click.version_option(package_name="tracefuse", prog_name="tracefuse")
-def cli() -> None:
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="Configuration file.  [default: TRACEFUSE_CONFIG, else ~/.config/tracefuse/tracefuse.toml if it is there]",
+)
+@click.option(
+    "--set",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set one: --set policy.max_addresses=10; may be repeated.",
+)
+@click.pass_context
+def cli(context: click.Context, config_file: Path | None, pairs: tuple[str, ...]) -> None:
     """Run nmap as a guarded, fully observable operation.
 
     Every scan is checked against a policy, goes through retry and a circuit breaker, and is told as
@@ -39,6 +55,7 @@ def cli() -> None:
       tracefuse scan 192.168.1.0/24 --template discovery --json
       OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 tracefuse scan 10.0.0.5
     """
+    context.obj = config_options(config_file, pairs)
 
 
 # What a command needs is imported inside it: `tracefuse --help` answers without loading the SDK.
@@ -189,12 +206,10 @@ def serve(host: str | None, port: int | None, mcp: str | None, sidecar: bool | N
     """
     with exit_codes():
         from ._serve_command import run_service
-        from ._settings import load_settings
+        from ._session import command_settings
 
         given = {"serve.host": host, "serve.port": port, "serve.mcp": mcp, "sidecar.enabled": sidecar}
-        sys.exit(
-            run_service(load_settings(overrides={name: value for name, value in given.items() if value is not None}))
-        )
+        sys.exit(run_service(command_settings({name: value for name, value in given.items() if value is not None})))
 
 
 @cli.command()
@@ -221,6 +236,7 @@ def metrics(url: str, once: bool, as_json: bool, as_csv: bool, interval: float, 
 
 
 cli.add_command(breakers)
+cli.add_command(config)
 cli.add_command(dashboards)
 cli.add_command(schedule)
 cli.add_command(sidecar)

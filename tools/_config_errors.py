@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from tracefuse.telemetry import redact
 
-from ._setting_table import nearest, shown, variable_of
+from ._setting_table import nearest, shown, toml_value, variable_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -138,24 +140,16 @@ def unknown_name(name: str, given: object, origin: Origin, known: Iterable[str])
 
 
 def example_of(setting: Setting, kind: OriginKind) -> str:
-    """A line that would be accepted: the default, or "" when that is nothing."""
-    default = setting.field.default
-    if setting.field.default_factory is not None or default in (None, ()):
-        return ""
-    if setting.is_mapping:
-        return {
-            OriginKind.ENVIRONMENT: f"""{setting.variable}='{{"web": "-sV -p 80,443"}}'""",
-            OriginKind.COMMAND_LINE: f"""--set '{setting.name}={{"web": "-sV -p 80,443"}}'""",
-        }.get(kind, 'web = "-sV -p 80,443"')
+    """A line that would be accepted where a value of this kind of origin stands."""
+    text = json.dumps(setting.example) if setting.is_mapping else shown(setting.example)
+    text = shlex.quote(text)
     match kind:
         case OriginKind.ENVIRONMENT:
-            return f"{setting.variable}={shown(default)}"
+            return f"{setting.variable}={text}"
         case OriginKind.COMMAND_LINE:
-            return f"--set {setting.name}={shown(default)}"
+            return f"--set {setting.name}={text}"
         case _:
-            is_text = isinstance(default, str) or setting.is_list
-            quoted = f'"{shown(default)}"' if is_text else shown(default)
-            return f"{setting.key} = {quoted}"
+            return f"{setting.key} = {toml_value(setting.example)}"
 
 
 def _shortened(value: object) -> str:

@@ -22,8 +22,8 @@ from ._demo_view import DemoView
 from ._errors import ToolError
 from ._exit import ExitCode
 from ._local import spawn
-from ._session import flushed
-from ._settings import BreakerSettings, PolicySettings, RetrySettings, load_settings
+from ._session import command_settings, flushed
+from ._settings import BreakerSettings, PolicySettings, RetrySettings
 from ._tool import Caller, CallerKind
 from .nmap import ScanRequest, diff
 from .nmap._installation import inspect_nmap
@@ -46,7 +46,7 @@ _BROKEN = "/bin/false"
 
 def run_demo(save_svg: str | None = None) -> ExitCode:
     """Run the demonstration, and save what was shown as an SVG picture when `save_svg` names a file."""
-    settings = load_settings().model_copy(
+    settings = command_settings().model_copy(
         update={
             "policy": PolicySettings(),
             "retry": RetrySettings(attempts=2, wait=0.2),

@@ -24,8 +24,7 @@ from ._live import LiveView
 from ._render import report_table, summary
 from ._result import completed_to_dict, partial_to_dict
 from ._runner import Completed
-from ._session import application
-from ._settings import load_settings
+from ._session import application, command_settings
 from ._tool import Caller, CallerKind
 from ._writers import print_report
 from .nmap import Report
@@ -42,7 +41,7 @@ __all__ = ["run_scan", "show_plan"]
 
 def show_plan(request: ScanRequest, form: str) -> ExitCode:
     """Print what would be run; start nothing. Raises what a refused request raises."""
-    plan = build(load_settings()).tool.plan(request)
+    plan = build(command_settings()).tool.plan(request)
     if form == "json":
         click.echo(json.dumps(plan.to_dict(), indent=2))
         return ExitCode.DONE
@@ -59,7 +58,7 @@ def run_scan(request: ScanRequest, form: str) -> ExitCode:
     Raises what `Runner.run` raises.
     """
     try:
-        with application(load_settings()) as (app, telemetry):
+        with application(command_settings()) as (app, telemetry):
             return asyncio.run(_scan(app, telemetry, request, form))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None

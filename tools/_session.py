@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,21 +12,47 @@ from tracefuse.telemetry import configure
 
 from ._app import build
 from ._breakers import open_store
+from ._cli_config import ConfigOptions
+from ._settings import ConfigSource
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
+    from pathlib import Path
 
     from tracefuse.telemetry import Telemetry
 
     from ._app import App
     from ._settings import Settings
 
-__all__ = ["application", "flushed", "warn"]
+__all__ = ["application", "command_settings", "config_source", "flushed", "warn"]
 
 
 def warn(message: str) -> None:
     """One line on standard error for what does not stop the command."""
     click.echo(f"tracefuse: {message}", err=True)
+
+
+def config_source(given: Mapping[str, object] | None = None, *, file: Path | None = None) -> ConfigSource:
+    """Where this command's settings come from: `--config` and `--set` of the command line, and `given` above them.
+
+    `file` goes before `--config`.
+    """
+    context = click.get_current_context(silent=True)
+    found: object = None if context is None else context.find_root().obj
+    options = found if isinstance(found, ConfigOptions) else ConfigOptions()
+    return ConfigSource(file or options.file, {**options.overrides, **(given or {})}, os.environ)
+
+
+def command_settings(given: Mapping[str, object] | None = None) -> Settings:
+    """The settings of this command; `given` are values by name from its own options.
+
+    Raises:
+        SettingsError: with all that is wrong.
+    """
+    configuration = config_source(given).load()
+    for text in configuration.warnings:
+        warn(text)
+    return configuration.settings
 
 
 @contextmanager

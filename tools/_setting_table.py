@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-__all__ = ["PREFIX", "Setting", "nearest", "setting_table", "shown", "value_at", "variable_of"]
+__all__ = ["PREFIX", "Setting", "nearest", "setting_table", "shown", "toml_value", "value_at", "variable_of"]
 
 PREFIX = "TRACEFUSE_"
 
@@ -48,6 +49,11 @@ class Setting:
     def description(self) -> str:
         """What it means, in a few words without a full stop."""
         return self.field.description or ""
+
+    @property
+    def example(self) -> object:
+        """A value that makes sense: the default, unless that is nothing."""
+        return next(iter(self.field.examples or ()), self.field.default)
 
     @property
     def needs_restart(self) -> bool:
@@ -117,6 +123,25 @@ def value_at(model: BaseModel, name: str) -> object:
     for part in name.split("."):
         value = getattr(value, part)
     return value
+
+
+def toml_value(value: object) -> str:
+    """A value as one writes it in a TOML file.
+
+    >>> toml_value((".lab.internal",)), toml_value(True), toml_value({"web": "-p 80"})
+    ('[".lab.internal"]', 'true', '{"web" = "-p 80"}')
+    """
+    match value:
+        case bool() | int() | float():
+            return str(value).lower()
+        case tuple():
+            return f"[{', '.join(map(toml_value, cast('tuple[object, ...]', value)))}]"
+        case dict():
+            pairs = cast("dict[str, object]", value).items()
+            return f"{{{', '.join(f'{json.dumps(key)} = {toml_value(inner)}' for key, inner in pairs)}}}"
+        case _:
+            # A JSON string without its surrogates is a TOML basic string.
+            return json.dumps(str(value), ensure_ascii=False)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,6 +43,7 @@ __all__ = [
     "SETTINGS",
     "AlertSettings",
     "BreakerSettings",
+    "ConfigSource",
     "Configuration",
     "DiscoverySettings",
     "HealthSettings",
@@ -96,6 +97,19 @@ class Configuration:
     def origin(self, name: str) -> Origin:
         """Where the setting `name` comes from."""
         return self.origins.get(name, Origin(OriginKind.DEFAULT))
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigSource:
+    """Where a configuration is read from, again and again; see `load_configuration` for the parts."""
+
+    file: Path | None = None
+    overrides: Mapping[str, object] = field(default_factory=dict[str, object])
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def load(self) -> Configuration:
+        """Read it now. Raises what `load_configuration` raises."""
+        return load_configuration(self.file, self.overrides, self.environ)
 
 
 def digest(settings: Settings) -> str:

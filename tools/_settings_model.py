@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ._schedule_settings import ScheduleEntry
 from ._setting_table import PREFIX, setting_table
 from ._settings_sections import (
     RESTART,
@@ -62,13 +63,22 @@ class Settings(BaseSettings):
     cache_dir: Annotated[Path, RESTART] = Field(
         default_factory=_cache_dir,
         description="nmap's working folders, one per run, removed afterwards; by default in `~/.cache`",
+        examples=["/var/cache/tracefuse"],
     )
     state_dir: Annotated[Path, RESTART] = Field(
         default_factory=_state_dir,
         description="what outlives the process: history, schedules, breaker states; by default in `~/.local/state`",
+        examples=["/var/lib/tracefuse"],
     )
     templates: dict[str, str] = Field(
-        default={}, description="templates of your own: a name and nmap's arguments; checked by the same policy"
+        default={},
+        description="templates of your own: a name and nmap's arguments; checked by the same policy",
+        examples=[{"web": "-sV -p 80,443"}],
+    )
+    schedules: dict[str, ScheduleEntry] = Field(
+        default={},
+        description="scans that the service runs again and again, by name; see docs/schedules.md",
+        examples=[{"lab": {"targets": ["10.0.0.0/24"], "every": "6h"}}],
     )
     nmap: NmapSettings = NmapSettings()
     policy: PolicySettings = PolicySettings()

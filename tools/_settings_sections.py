@@ -167,7 +167,9 @@ class TelemetrySettings(Section):
     """What goes beyond the standard `OTEL_*` variables."""
 
     trace_url: str | None = Field(
-        default=None, description="link to a trace in your backend, with `{trace_id}` in it; printed after a scan", examples=["http://127.0.0.1:16686/trace/{trace_id}"]
+        default=None,
+        description="link to a trace in your backend, with `{trace_id}` in it; printed after a scan",
+        examples=["http://127.0.0.1:16686/trace/{trace_id}"],
     )
     record_arguments: bool = Field(default=False, description="put nmap's command line, targets included, on its span")
     redact_targets: Annotated[bool, RESTART] = Field(
@@ -189,15 +191,25 @@ class ServeSettings(Section):
         default=10, ge=0, le=600, description="seconds that running scans get to finish at the end"
     )
     tokens_file: Annotated[Path | None, RESTART] = Field(
-        default=None, description="file with the hashed tokens of those who may use the service", examples=["/etc/tracefuse/tokens"]
+        default=None,
+        description="file with the hashed tokens of those who may use the service",
+        examples=["/etc/tracefuse/tokens"],
     )
-    tls_cert: Annotated[Path | None, RESTART] = Field(default=None, description="certificate chain, PEM", examples=["/etc/tracefuse/tls.crt"])
-    tls_key: Annotated[Path | None, RESTART] = Field(default=None, description="its private key, PEM", examples=["/etc/tracefuse/tls.key"])
+    tls_cert: Annotated[Path | None, RESTART] = Field(
+        default=None, description="certificate chain, PEM", examples=["/etc/tracefuse/tls.crt"]
+    )
+    tls_key: Annotated[Path | None, RESTART] = Field(
+        default=None, description="its private key, PEM", examples=["/etc/tracefuse/tls.key"]
+    )
     insecure: Annotated[bool, RESTART] = Field(default=False, description="allow plain text off loopback")
     allowed_hosts: Annotated[_Texts, RESTART] = Field(
-        default=(), description="names that requests may address the service by, beside loopback's", examples=[("scans.lab.internal",)]
+        default=(),
+        description="names that requests may address the service by, beside loopback's",
+        examples=[("scans.lab.internal",)],
     )
-    cors_origins: Annotated[_Texts, RESTART] = Field(default=(), description="origins whose pages may call the service", examples=[("https://console.lab.internal",)])
+    cors_origins: Annotated[_Texts, RESTART] = Field(
+        default=(), description="origins whose pages may call the service", examples=[("https://console.lab.internal",)]
+    )
     body_limit: Annotated[int, RESTART] = Field(
         default=65_536, ge=1_024, le=16_777_216, description="bytes of a request's body"
     )
@@ -273,8 +285,12 @@ class SidecarSettings(Section):
 
     enabled: Annotated[bool, RESTART] = Field(default=False, description="start it with `tracefuse serve`")
     path: Annotated[str | None, RESTART] = Field(
-        default=None, description="its program; by default one that is found on PATH", examples=["/usr/bin/otelcol-contrib"]
+        default=None,
+        description="its program; by default one that is found on PATH",
+        examples=["/usr/bin/otelcol-contrib"],
     )
     config: Annotated[Path | None, RESTART] = Field(
-        default=None, description="its configuration; by default the one that is shipped", examples=["/etc/tracefuse/otel-collector.yaml"]
+        default=None,
+        description="its configuration; by default the one that is shipped",
+        examples=["/etc/tracefuse/otel-collector.yaml"],
     )

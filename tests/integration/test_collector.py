@@ -12,19 +12,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.collector import BUILD, CONFIGURATION, ROOT, isolated, running
+from support.collector import BUILD, CONFIGURATION, OVERLAYS, ROOT, configured, isolated, running
 from support.service import service
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 # The first test on a machine builds the collector, which takes minutes.
 pytestmark = pytest.mark.timeout(600)
 
 
-def ask(binary: Path, command: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+SHIPPED = sorted(path.stem for path in OVERLAYS.glob("*.yaml"))
+VENDOR = {"OTELCOL_VENDOR_ENDPOINT": "https://otlp.example.com"}
+"""The one variable without a default."""
+
+
+def ask(
+    binary: Path, command: str, environ: Mapping[str, str] | None = None, overlays: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [binary, *command.split(), "--config", CONFIGURATION],
+        [binary, *command.split(), *configured(overlays)],
         env=isolated(environ or {}),
         capture_output=True,
         text=True,
@@ -48,7 +55,27 @@ def ask(binary: Path, command: str, environ: Mapping[str, str] | None = None) ->
 )
 def test_the_collector_accepts_the_configuration(collector_binary: Path, environ: dict[str, str]) -> None:
     answer = ask(collector_binary, "validate", environ)
-    assert answer.returncode == 0, answer.stderr
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("overlays", [[one] for one in SHIPPED] + [["unsampled", "vendor"], ["unsampled", "debug"]])
+def test_the_collector_accepts_every_overlay(collector_binary: Path, overlays: list[str]) -> None:
+    answer = ask(collector_binary, "validate", VENDOR, overlays)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("overlay", ["debug", "vendor"])
+def test_an_overlay_that_adds_takes_nothing_away(collector_binary: Path, overlay: str) -> None:
+    plain, merged = (pipelines(collector_binary, overlays) for overlays in ([], [overlay]))
+    assert plain.keys() == merged.keys()
+    for name, pipeline in plain.items():
+        added = set(merged[name]["exporters"]) - set(pipeline["exporters"])
+        assert added <= {"debug", "otlp_http/vendor"}, name
+        assert merged[name] | {"exporters": [one for one in merged[name]["exporters"] if one not in added]} == pipeline
+
+
+def pipelines(binary: Path, overlays: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    return dict(json.loads(ask(binary, "print-config --format json", VENDOR, overlays).stdout)["service"]["pipelines"])
 
 
 @pytest.mark.parametrize(
@@ -58,6 +85,8 @@ def test_the_collector_accepts_the_configuration(collector_binary: Path, environ
         ({"OTELCOL_TARGETS": "drop"}, 'processor "redaction/targets_drop" which is not configured'),
         ({"OTELCOL_TARGETS_HASH": "hmac-sha256"}, "hmac_key must not be empty"),
         ({"OTELCOL_QUEUE_BYTES": "0"}, "`queue_size` must be positive"),
+        ({"OTELCOL_SPAN_SERIES": "-1"}, "aggregation_cardinality_limit"),
+        ({"OTELCOL_SAMPLE_WAIT": "soon"}, "decision_wait"),
     ],
 )
 def test_the_collector_names_what_is_wrong_and_does_not_start(
@@ -68,13 +97,19 @@ def test_the_collector_names_what_is_wrong_and_does_not_start(
     assert named in answer.stderr
 
 
-def test_the_manifest_has_exactly_the_components_of_the_configuration(collector_binary: Path) -> None:
+def test_an_overlay_that_needs_a_setting_says_so(collector_binary: Path) -> None:
+    answer = ask(collector_binary, "validate", overlays=["vendor"])
+    assert answer.returncode != 0
+    assert "otlp_http/vendor: at least one endpoint must be specified" in answer.stderr
+
+
+def test_the_manifest_has_exactly_the_components_of_the_configurations(collector_binary: Path) -> None:
     if collector_binary.name != "otelcol-tracefuse":
         pytest.skip(f"{collector_binary} was not built from deploy/collector/manifest.yaml")
-    printed = json.loads(ask(collector_binary, "print-config --format json").stdout)
+    printed = json.loads(ask(collector_binary, "print-config --format json", VENDOR, SHIPPED).stdout)
     used = {
         name.partition("/")[0]
-        for kind in ("receivers", "processors", "exporters", "extensions")
+        for kind in ("receivers", "processors", "connectors", "exporters", "extensions")
         for name in printed[kind]
     }
     listed = subprocess.run([collector_binary, "components"], capture_output=True, text=True, timeout=30, check=True)
@@ -129,7 +164,8 @@ def test_without_go_one_line_says_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_the_guide_lists_every_variable_with_its_default() -> None:
-    used = re.findall(r"\$\{env:(OTELCOL_\w+):-([^${}]*)", CONFIGURATION.read_text(encoding="utf-8"))
+    texts = [path.read_text(encoding="utf-8") for path in (CONFIGURATION, *OVERLAYS.glob("*.yaml"))]
+    used = re.findall(r"\$\{env:(OTELCOL_\w+)(?::-([^${}]*))?", "\n".join(texts))
     guide = (ROOT / "docs/collector.md").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| `(OTELCOL_\w+)` \|([^|]*)\|", guide, re.MULTILINE))
     assert set(listed) == {name for name, _ in used}

@@ -60,6 +60,8 @@ def test_what_was_queued_survives_a_crash_of_the_collector(collector_binary: Pat
     with OtlpReceiver(mode="refusing") as down, running(collector_binary, tmp_path, sending_to(down)) as collector:
         with service(collector) as scanner:
             sent = {scanner.scan() for _ in range(50)}
+        # What was kept of the traces is on disk a moment after it was accepted.
+        eventually(lambda: all(bytes.fromhex(one) in collector.stored("traces") for one in sent), "all of them on disk")
         collector.kill()
     with OtlpReceiver() as tempo, running(collector_binary, tmp_path, sending_to(tempo)):
         eventually(lambda: sent <= trace_ids(tempo.spans()), "every span")

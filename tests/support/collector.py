@@ -17,13 +17,14 @@ from urllib.parse import urlsplit
 from support.polling import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from support.otlp import OtlpReceiver
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "otel-collector.yaml"
 BUILD = ROOT / "deploy/collector/build.sh"
+OVERLAYS = ROOT / "deploy/collector/overlays"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
@@ -80,18 +81,24 @@ class Collector:
         """The collector's metrics about itself."""
         return get(f"http://127.0.0.1:{self.own}/metrics")
 
-    def own_value(self, name: str) -> float:
-        """The sum of the collector's own series of this name."""
-        lines = [line for line in self.own_metrics().splitlines() if line.startswith(f"{name}{{")]
-        return sum(float(line.rpartition(" ")[2]) for line in lines)
+    def own_value(self, name: str, **labels: str) -> float:
+        """The sum of the collector's own series of this name, of those with these labels."""
+        lines = (line for line in self.own_metrics().splitlines() if line.startswith((f"{name}{{", f"{name} ")))
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        return sum(float(line.rpartition(" ")[2]) for line in lines if all(one in line for one in wanted))
 
     def log(self) -> str:
-        """Everything it wrote to its standard streams so far."""
+        """What it wrote about itself so far."""
         return (self.directory / "log").read_text(encoding="utf-8")
 
-    def stored(self) -> bytes:
-        """Everything in its storage directory, as it lies on the disk."""
-        return b"".join(path.read_bytes() for path in sorted((self.directory / "queue").rglob("*")) if path.is_file())
+    def output(self) -> str:
+        """What it printed so far: the debug overlay prints data."""
+        return (self.directory / "output").read_text(encoding="utf-8")
+
+    def stored(self, signal: str = "") -> bytes:
+        """What lies on the disk in its queues, of all signals or of one: traces, metrics, logs."""
+        files = sorted((self.directory / "queue").rglob(f"*{signal}"))
+        return b"".join(path.read_bytes() for path in files if path.is_file())
 
     def kill(self) -> None:
         """End it as a crash would."""
@@ -115,9 +122,20 @@ def sending_to(receiver: OtlpReceiver) -> dict[str, str]:
     }
 
 
+def configured(overlays: Sequence[str | Path] = ()) -> list[str]:
+    """The arguments for the shipped configuration and these overlays, shipped ones by their name."""
+    files = [CONFIGURATION, *(OVERLAYS / f"{one}.yaml" if isinstance(one, str) else one for one in overlays)]
+    return [part for file in files for part in ("--config", str(file))]
+
+
 @contextmanager
-def running(binary: Path, directory: Path, environ: Mapping[str, str] | None = None) -> Iterator[Collector]:
-    """A collector that answers its health check; ended and reaped on the way out."""
+def running(
+    binary: Path, directory: Path, environ: Mapping[str, str] | None = None, overlays: Sequence[str | Path] = ()
+) -> Iterator[Collector]:
+    """A collector that answers its health check; ended and reaped on the way out.
+
+    It keeps every trace unless `environ` says otherwise: what is lost is then lost by mistake.
+    """
     grpc, http, prometheus, own, health = free_ports(5)
     settings = {
         "OTELCOL_OTLP_GRPC": f"127.0.0.1:{grpc}",
@@ -126,13 +144,14 @@ def running(binary: Path, directory: Path, environ: Mapping[str, str] | None = N
         "OTELCOL_SELF_PORT": str(own),
         "OTELCOL_HEALTH": f"127.0.0.1:{health}",
         "OTELCOL_STORAGE_DIR": str(directory / "queue"),
+        "OTELCOL_SAMPLE_PERCENT": "100",
     }
-    with (directory / "log").open("ab") as log:
+    with (directory / "log").open("ab") as log, (directory / "output").open("ab") as output:
         process = subprocess.Popen(
-            [binary, "--config", CONFIGURATION],
+            [binary, *configured(overlays)],
             env=isolated(settings | dict(environ or {})),
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=output,
             stderr=log,
         )
     collector = Collector(process, directory, grpc, http, prometheus, own, health)

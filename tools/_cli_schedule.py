@@ -66,7 +66,8 @@ def add(
     """Let TARGETS be scanned under the schedule NAME. What the policy refuses is refused now."""
     with exit_codes(as_json=as_json):
         from ._schedule import Missed, Schedule, parse_interval
-        from ._schedule_command import add_schedule, times_of
+        from ._schedule_command import add_schedule
+        from ._schedule_settings import times_of
         from .nmap import ScanRequest
 
         request = ScanRequest(

@@ -17,7 +17,6 @@ from rich.table import Table
 
 from ._app import build
 from ._exit import ExitCode
-from ._schedule import Cron, Every, ScheduleError, parse_interval
 from ._schedule_store import ScheduleStore
 from ._schedule_view import UnknownScheduleError, coming, view_of
 from ._service import open_service
@@ -31,29 +30,13 @@ if TYPE_CHECKING:
     from ._schedule import Schedule
     from ._schedule_store import ScheduleRecord
 
-__all__ = ["add_schedule", "list_schedules", "operate", "run_now", "show_next", "times_of"]
+__all__ = ["add_schedule", "list_schedules", "operate", "run_now", "show_next"]
 
 _OPERATIONS: dict[str, tuple[Callable[[ScheduleStore, str], bool], str]] = {
     "pause": (ScheduleStore.pause, "rests"),
     "resume": (ScheduleStore.resume, "runs again"),
     "remove": (ScheduleStore.remove, "is gone"),
 }
-
-
-def times_of(every: str | None, cron: str | None, timezone: str) -> Every | Cron:
-    """The times that the options ask for; exactly one of the two kinds.
-
-    >>> str(times_of("90m", None, "UTC")), str(times_of(None, "0 3 * * *", "UTC"))
-    ('every 90m', 'cron 0 3 * * * (UTC)')
-    """
-    match every, cron:
-        case str(), None:
-            return Every(parse_interval(every))
-        case None, str():
-            return Cron(cron, timezone)
-        case _:
-            given = "" if every is None else f"--every {every} --cron {cron}"
-            raise ScheduleError("times", given, "give either --every or --cron", "--every 6h")
 
 
 def add_schedule(schedule: Schedule, *, as_json: bool) -> ExitCode:

@@ -33,6 +33,7 @@ from ._history import History
 from ._jobs import Jobs
 from ._lifecycle import Lifecycle
 from ._process import end
+from ._schedule_settings import schedule_of
 from ._schedule_store import ScheduleStore
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ def _bring_up(
     lifecycle.add("jobs", partial(jobs.close, 0.0), timeout=settings.nmap.grace + _MOMENT)
     schedules = ScheduleStore(settings.schedule_file)
     lifecycle.add("schedules", schedules.close)
+    schedules.take_over(schedule_of(name, entry) for name, entry in settings.schedules.items())
     stopping = asyncio.Event()
     health = _health(app, telemetry, stopping)
     watch = asyncio.create_task(_watch(health, settings.health.interval))

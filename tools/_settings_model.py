@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ._schedule_settings import ScheduleEntry
+from ._schedule_settings import ScheduleEntry  # noqa: TC001 - pydantic reads the annotation
 from ._setting_table import PREFIX, setting_table
 from ._settings_sections import (
     RESTART,
@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     schedules: dict[str, ScheduleEntry] = Field(
         default={},
         description="scans that the service runs again and again, by name; see docs/schedules.md",
-        examples=[{"lab": {"targets": ["10.0.0.0/24"], "every": "6h"}}],
+        examples=[{"lab": {"targets": ("10.0.0.0/24",), "every": "6h"}}],
     )
     nmap: NmapSettings = NmapSettings()
     policy: PolicySettings = PolicySettings()

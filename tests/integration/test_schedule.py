@@ -87,8 +87,8 @@ def test_the_next_runs_are_told_in_order(env: dict[str, str]) -> None:
     ("arguments", "said"),
     [
         (("add", "lab", "8.8.8.8", "--every", "1h"), "refused"),
-        (("add", "lab", "127.0.0.1"), "give either --every or --cron; for example --every 6h"),
-        (("add", "lab", "127.0.0.1", "--every", "1h", "--cron", "* * * * *"), "give either --every or --cron"),
+        (("add", "lab", "127.0.0.1"), "give either an interval or a cron expression; for example every 6h"),
+        (("add", "lab", "127.0.0.1", "--every", "1h", "--cron", "* * * * *"), "give either an interval or"),
         (("add", "lab", "127.0.0.1", "--every", "soon"), "for example 1h30m"),
         (("add", "lab", "127.0.0.1", "--cron", "61 * * * *"), "bad minute"),
         (("add", "lab", "127.0.0.1", "--cron", "0 3 * * *", "--timezone", "Mars/Olympus"), "no such time zone"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from array import array
@@ -40,10 +41,13 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     >>> [percentile(range(1, 101), p) for p in (0, 50, 95, 99, 100)]
     [1, 50, 95, 99, 100]
     """
-    if not ordered:
-        return 0.0
-    rank = math.ceil(min(max(percent, 0.0), 100.0) / 100.0 * len(ordered))
-    return ordered[max(rank - 1, 0)]
+    return ordered[_places(len(ordered), (percent,))[0]] if ordered else 0.0
+
+
+@functools.lru_cache(maxsize=4096)
+def _places(count: int, percents: tuple[float, ...]) -> tuple[int, ...]:
+    """Where among `count` ordered values the percentiles stand."""
+    return tuple(max(math.ceil(min(max(percent, 0.0), 100.0) / 100.0 * count) - 1, 0) for percent in percents)
 
 
 class RecentValues:
@@ -73,12 +77,12 @@ class RecentValues:
 
     def extend(self, values: array[float]) -> None:
         """Take in finite `values`; the oldest leave when there are more than `capacity`."""
-        values = values[-self._capacity :]
-        until_the_end = self._capacity - self._next
-        for part in (values[:until_the_end], values[until_the_end:]):
-            if part:
-                self._put(part)
-        self._untaken = min(self._untaken + len(values), self._capacity)
+        room = self._capacity - self._next
+        if len(values) <= room:
+            self._put(values)
+        else:
+            self._put(values[:room])
+            self.extend(values[room:])
 
     def _put(self, values: array[float]) -> None:
         ring, at = self._ring, self._next
@@ -86,10 +90,13 @@ class RecentValues:
         if self._ordered is not None:
             self._note(values, ring[at:end])
         ring[at:end] = values
-        self._next = end % self._capacity
-        if end == self._capacity:
+        self._untaken = min(self._untaken + len(values), self._capacity)
+        if end < self._capacity:
+            self._next = end
+        else:
             # It grew with room to spare, and grows no more.
             self._ring = array("d", ring)
+            self._next = 0
 
     def _note(self, came: array[float], went: array[float]) -> None:
         self._asked = None
@@ -115,7 +122,8 @@ class RecentValues:
         """The exact nearest-rank percentiles; 0.0 where there is no value."""
         if percents != self._asked:
             ordered = self._sorted()
-            self._answers = tuple(percentile(ordered, percent) for percent in percents)
+            places = _places(len(ordered), percents)
+            self._answers = tuple([ordered[place] for place in places]) if ordered else (0.0,) * len(percents)
             self._asked = percents
         return self._answers
 

@@ -10,6 +10,7 @@ SPAA 2010.) A thread waits only when 256 recordings are pending.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -74,7 +75,8 @@ class ToolTable:
         """Called, outside of the lock, before the first recording on another provider."""
         self._pending: deque[tuple[object, ...]] = deque()
         self._notes: deque[tuple[int, str, tuple[object, ...]]] = deque()
-        self._swept = self._latest = clock()
+        self._swept = clock()
+        self._latest = -math.inf
         self._uses = 0
         self._order = EvictionOrder()
         hold_at_fork(self)

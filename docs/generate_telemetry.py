@@ -27,6 +27,8 @@ _EVENTS: Final = {
                           "rule, tool, from_state, to_state, severity, value, threshold"),
     Event.SCHEDULE_MISSED: ("WARN", "name, count"),
     Event.SCHEDULE_SKIPPED: ("WARN", "name, count; the run before it was not over"),
+    Event.CONFIG_RELOAD: ("INFO, WARN when it was refused", f"result, {Attribute.CONFIG_VERSION}, "
+                          f"{Attribute.CONFIG_DIGEST}, count of changed settings, message"),
     Event.HEALTH_CHANGED: ("WARN, INFO when healthy again", "name, from_state, to_state, message"),
     Event.AUDIT_SCAN: ("INFO, WARN when it was refused or failed", "the fields of OCSF Scan Activity, in dotted form"),
     Event.AUDIT_OPERATION: ("INFO, WARN when it was refused or failed",

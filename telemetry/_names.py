@@ -71,6 +71,8 @@ class Attribute:
     POLICY_RULE: Final = "tracefuse.policy.rule"
     CALLER_KIND: Final = "tracefuse.caller.kind"
     CALLER_NAME: Final = "tracefuse.caller.name"
+    CONFIG_VERSION: Final = "tracefuse.config.version"
+    CONFIG_DIGEST: Final = "tracefuse.config.digest"
     QUEUE_WAIT: Final = "tracefuse.queue.wait"
     QUEUE_REASON: Final = "tracefuse.queue.reason"
     HOSTS_UP: Final = "tracefuse.hosts.up"
@@ -119,6 +121,7 @@ class Event:
     HEALTH_CHANGED: Final = "health.changed"
     SCHEDULE_MISSED: Final = "schedule.missed"
     SCHEDULE_SKIPPED: Final = "schedule.skipped"
+    CONFIG_RELOAD: Final = "config.reload"
     AUDIT_SCAN: Final = "audit.scan"
     AUDIT_OPERATION: Final = "audit.operation"
 
@@ -240,6 +243,14 @@ def _added() -> tuple[Instrument, ...]:
         Instrument(
             "tracefuse.schedule.runs", "tracefuse_schedule_runs_total", kind.COUNTER, "{run}",
             "Scheduled runs by how they ended, those left out included", (Attribute.RESULT,),
+        ),
+        Instrument(
+            "tracefuse.config.reloads", "tracefuse_config_reloads_total", kind.COUNTER, "{reload}",
+            "Reloads of the configuration by their result", (Attribute.RESULT,),
+        ),
+        Instrument(
+            "tracefuse.config.version", "tracefuse_config_version", kind.OBSERVABLE_GAUGE, "",
+            "Number of the configuration in force; 1 at the start, one more with each that was applied",
         ),
         Instrument(
             "mcp.server.operation.duration", "mcp_server_operation_duration_seconds", kind.HISTOGRAM, "s",

@@ -123,7 +123,8 @@ def test_every_instrument_comes_out_under_its_name_in_the_table(scene: Scene, ro
             scene.instrumentation.observe(row.name, lambda _: [Observation(1, attributes)])
     suffix = "_count" if row.kind is InstrumentKind.HISTOGRAM else ""
     labels = ",".join(f'{key}="x"' for key in sorted(key.replace(".", "_") for key in row.attributes))
-    assert f"{row.prometheus}{suffix}{{{labels}}} 1.0" in scene.text().splitlines()
+    series = f"{{{labels}}}" if labels else ""
+    assert f"{row.prometheus}{suffix}{series} 1.0" in scene.text().splitlines()
     assert f"# HELP {row.prometheus} {row.description}" in scene.text().splitlines()
 
 

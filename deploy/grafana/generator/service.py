@@ -204,4 +204,16 @@ def _checks() -> list[object]:
             _ALERTS,
             width=12,
         ),
+        bars(
+            "Reloads of the configuration",
+            "By result: a refused one changed nothing; the log and the event config.reload say what was wrong.",
+            {"{{result}}": by("result", increase(select("tracefuse.config.reloads")))},
+            width=12,
+        ),
+        lines(
+            "Configuration in force",
+            "Its number, by instance: 1 at the start, one more with each that was applied.",
+            {"{{instance}}": by("instance", select("tracefuse.config.version"))},
+            width=12,
+        ),
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -35,12 +36,20 @@ RESPONSES = {
 
 
 class OtlpReceiver:
-    """Use as a context manager; `environ` is what makes Tracefuse export to it."""
+    """Use as a context manager; `environ` is what makes Tracefuse export to it. With `tls` it speaks HTTPS."""
 
-    def __init__(self, protocol: Protocol = "grpc", mode: Mode = "normal", *, pause: float = 0.5) -> None:
+    def __init__(
+        self,
+        protocol: Protocol = "grpc",
+        mode: Mode = "normal",
+        *,
+        pause: float = 0.5,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.protocol = protocol
         self.mode = mode
         self.pause = pause
+        self.tls = tls
         self.requests: list[tuple[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.arrived = threading.Event()
@@ -53,7 +62,7 @@ class OtlpReceiver:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def environ(self) -> dict[str, str]:
@@ -126,6 +135,8 @@ class OtlpReceiver:
 
     def _start_http(self) -> None:
         server = _Server(("127.0.0.1", 0), _handler(self))
+        if self.tls:
+            server.socket = self.tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
+from opentelemetry import baggage, context
 from opentelemetry._logs import LogRecord
 from opentelemetry.sdk.metrics.view import View
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from support.collector import running, sending_to
 from support.otlp import OtlpReceiver
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(600)
 
 CANARY = "c4n4ry-zq7"
+EVERYWHERE = {"OTELCOL_METRICS_TO": "otlp_grpc", "OTELCOL_DERIVED_INTERVAL": "1s", "OTELCOL_GRAPH_WAIT": "1s"}
+DERIVED = {"traces_span_metrics_calls_total", "traces_service_graph_request_total"}
 
 
 def leak(running_service: Service) -> None:
@@ -37,6 +41,16 @@ def leak(running_service: Service) -> None:
         "nested": {"user": {"password": f"{CANARY} {CANARY}"}},
         "key.pem": f"-----BEGIN RSA PRIVATE KEY-----\n{CANARY}\n-----END RSA PRIVATE KEY-----\n",
     }
+    labels = {
+        "error.type": f"Refused: password={CANARY}",
+        "gen_ai.tool.name": f"nmap --script-args smbpass={CANARY}",
+        "tracefuse.scan.template": f"Bearer {CANARY}{CANARY}",
+        "process.executable.name": f"/usr/bin/nmap;token={CANARY}",
+    }
+    token = context.attach(baggage.set_baggage("session", CANARY))
+    with held.tracer.start_as_current_span(f"nmap token={CANARY}", kind=SpanKind.CLIENT, attributes=labels):
+        pass
+    context.detach(token)
     with held.tracer.start_as_current_span(f"login token={CANARY}", attributes=planted) as span:
         span.add_event("login", planted)
         span.set_status(Status(StatusCode.ERROR, f"ValueError: password={CANARY} is wrong"))
@@ -53,10 +67,12 @@ def test_a_secret_comes_out_nowhere(collector_binary: Path, tmp_path: Path) -> N
     dropping = View(instrument_name="mcp.tool.execution", attribute_keys={"tool"})
     with (
         OtlpReceiver(mode="unavailable") as tempo,
-        running(collector_binary, tmp_path, sending_to(tempo) | {"OTELCOL_METRICS_TO": "otlp_grpc"}) as collector,
+        running(collector_binary, tmp_path, sending_to(tempo) | EVERYWHERE, ["debug"]) as collector,
     ):
-        with service(collector, resource={"deploy.secret": CANARY}, views=[dropping]) as scanner:
+        named = {"deploy.secret": CANARY, "service.namespace": f"lab token={CANARY}"}
+        with service(collector, resource=named, views=[dropping]) as scanner:
             leak(scanner)
+        eventually(lambda: set(re.findall(r"traces_\w+_total", collector.metrics())) >= DERIVED, "what was derived")
         assert tempo.arrived.wait(20), "all is in the queue, and the collector tries to send it"
         outputs = {"disk": collector.stored().decode("latin-1")}
         tempo.mode = "normal"
@@ -66,13 +82,16 @@ def test_a_secret_comes_out_nowhere(collector_binary: Path, tmp_path: Path) -> N
             "prometheus": collector.metrics(),
             "own metrics": collector.own_metrics(),
             "log": collector.log(),
+            "printed by the debug overlay": collector.output(),
         }
     for output, text in outputs.items():
         assert text, f"{output} is empty, which proves nothing"
         assert CANARY not in text, output
-    (span,) = tempo.spans()
-    assert span.name == "login ****"
-    assert span.status.message == "ValueError: **** is wrong"
+    names = {span.name: span for span in tempo.spans()}
+    assert set(names) == {"login ****", "nmap ****"}
+    assert names["login ****"].status.message == "ValueError: **** is wrong"
+    for label in ('span_name="nmap ****"', 'server="/usr/bin/nmap;****"'):
+        assert label in outputs["prometheus"], "derived from what was redacted"
 
 
 def test_targets_are_kept_or_redacted_by_choice(collector_binary: Path, tmp_path: Path) -> None:

@@ -30,8 +30,11 @@ _NOISY: Final = (
 )
 # In order: what an exporter logs about a refused connection also speaks of timeouts and retries.
 _WRONG_PROTOCOL: Final = "not an OTLP receiver of this protocol"
+_SHORT_OF_MEMORY: Final = "receiver short of memory"
 # In order: a refused connection is also "unavailable", a wrong TLS version also speaks of a certificate.
 _REASONS: Final = (
+    # The memory limiter of a collector, which refuses data and not connections.
+    ("high memory usage", _SHORT_OF_MEMORY),
     ("refused", "connection refused"),
     ("resolution", "host not found"),
     ("resolv", "host not found"),
@@ -117,16 +120,26 @@ class Delivery:
         self._lock = threading.Lock()
         self._accepted = 0
         self._delivered = 0
+        self._failed = 0
+        self._dropped = 0
+        self._dropped_at_success = 0
+        self._full_since: int | None = None
+        """How many had been dropped when the queue got full; None while it is not."""
         self._attempts = 0
         self._closing = False
         self._gave_up = False
-        self._overflowing = False
 
     @property
     def lost(self) -> int:
         """How many of the items accepted so far no exporter confirmed."""
         with self._lock:
             return self._accepted - self._delivered
+
+    @property
+    def waiting(self) -> int:
+        """How many of the items accepted so far were neither delivered, nor dropped, nor given up."""
+        with self._lock:
+            return self._accepted - self._delivered - self._failed - self._dropped
 
     @property
     def failing(self) -> bool:
@@ -177,25 +190,42 @@ class Delivery:
     def reset(self) -> None:
         """Forget everything: the child of a fork owes nothing of what its parent queued."""
         self._lock = threading.Lock()
-        self._accepted = self._delivered = self._attempts = 0
+        self._accepted = self._delivered = self._failed = self._dropped = self._attempts = 0
+        self._dropped_at_success, self._full_since = 0, None
 
     def _settle(self, count: int, reason: str | None) -> None:
+        emptied: int | None = None
         with self._lock:
             self._attempts -= 1
             was, self.reason = self.reason, reason
             if reason is None:
                 self._delivered += count
                 self.last_success = time.monotonic()
-                self._overflowing = False
-            elif self._closing:
-                self._gave_up = True
+                emptied = self._end_of_overflow()
+            else:
+                self._failed += count
+                self._gave_up = self._gave_up or self._closing
+        if emptied is not None:
+            told = "telemetry: the queue of %s for %s has room again; %d were dropped"
+            _log.info(told, self.what, self.address, emptied)
         if reason is None and was is not None:
             _log.info("telemetry: %s are delivered to %s again", self.what, self.address)
         elif reason is not None and was is None and not self._closing:
             _log.warning("telemetry: %s cannot be delivered to %s (%s)", self.what, self.address, reason)
 
+    def _end_of_overflow(self) -> int | None:
+        """How many an overflow cost that is over: between two exports nothing was dropped. The lock is held."""
+        lately, self._dropped_at_success = self._dropped - self._dropped_at_success, self._dropped
+        if self._full_since is None or lately:
+            return None
+        cost, self._full_since = self._dropped - self._full_since, None
+        return cost
+
     def _tell_overflow(self) -> None:
         with self._lock:
-            first, self._overflowing = not self._overflowing, True
+            first = self._full_since is None
+            if first:
+                self._full_since = self._dropped
+            self._dropped += 1
         if first:
             _log.warning("telemetry: the queue of %s for %s is full; the oldest are dropped", self.what, self.address)

@@ -54,8 +54,8 @@ def exporter_check(
 ) -> Callable[[], HealthCheckResult]:
     """Degraded while an exporter fails or its queue is more than four fifths full.
 
-    `metadata` has for each signal where it goes, how many items wait or were lost, and the seconds since
-    the last success.
+    `metadata` has for each signal where it goes, how many items were not confirmed so far and how many of
+    these still wait, and the seconds since the last success.
 
     >>> from tracefuse.telemetry.testing import InMemoryTelemetry
     >>> with InMemoryTelemetry() as memory:
@@ -79,7 +79,7 @@ def exporter_check(
 def _trouble(delivery: Delivery, queue: int | None) -> str:
     if delivery.reason is not None:
         return f"{delivery.what} are not delivered to {delivery.address} ({delivery.reason})"
-    waiting = delivery.lost
+    waiting = delivery.waiting
     return f"{waiting} {delivery.what} wait in a queue of {queue}" if queue and waiting > queue * _FULL else ""
 
 
@@ -88,6 +88,7 @@ def _account(delivery: Delivery, now: float) -> dict[str, Any]:
     return {
         "address": delivery.address,
         "unconfirmed": delivery.lost,
+        "waiting": delivery.waiting,
         "reason": delivery.reason,
         "seconds_since_success": None if last is None else round(now - last, 3),
     }

@@ -69,12 +69,32 @@ def test_when_closing_the_first_failure_is_the_last_attempt() -> None:
     assert len(attempts) == 2
 
 
-def test_a_full_queue_is_told_once_until_exports_work_again(caplog: pytest.LogCaptureFixture) -> None:
-    delivery = Delivery("spans", "x")
+def overflow(delivery: Delivery, count: int) -> None:
     full = logging.getLogger("opentelemetry.sdk._shared_internal")
-    for number in range(3):
+    for number in range(count):
         delivery.accept(lambda number=number: full.warning("Queue full, dropping Span %d.", number))
+
+
+def test_a_full_queue_is_told_once_and_once_that_it_has_room_again(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    delivery = Delivery("spans", "x")
+    for _ in range(3):
+        overflow(delivery, 5)
+        delivery.attempt(2, lambda: True)
     assert caplog.messages == ["telemetry: the queue of spans for x is full; the oldest are dropped"]
+    delivery.attempt(2, lambda: True)
+    assert caplog.messages[1:] == ["telemetry: the queue of spans for x has room again; 15 were dropped"]
+    overflow(delivery, 1)
+    assert len(caplog.messages) == 3
+
+
+def test_what_was_dropped_or_given_up_does_not_wait_any_more() -> None:
+    delivery = Delivery("spans", "x")
+    queue(delivery, 10)
+    overflow(delivery, 4)
+    delivery.attempt(3, lambda: True)
+    delivery.attempt(2, fail)
+    assert (delivery.lost, delivery.waiting) == (11, 5)
 
 
 def test_what_a_host_application_exports_is_still_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -96,6 +116,7 @@ def test_the_child_of_a_fork_owes_nothing() -> None:
         ("error code: StatusCode.DEADLINE_EXCEEDED, error details: Deadline Exceeded", "timed out"),
         ("Transient error HTTPConnectionPool(...): Read timed out.", "timed out"),
         ("StatusCode.UNAVAILABLE failed to connect to all addresses; Connection refused (111)", "connection refused"),
+        ("StatusCode.UNAVAILABLE data refused due to high memory usage", "receiver short of memory"),
         ("StatusCode.UNAVAILABLE DNS resolution failed for nowhere", "host not found"),
         ("Failed to resolve 'nowhere' ([Errno -2] Name or service not known)", "host not found"),
         ("StatusCode.UNAUTHENTICATED", "not authenticated"),

@@ -88,7 +88,6 @@ class History:
 
     def __init__(self, database: Database, *, max_age: float, max_bytes: int, clock: Callable[[], datetime]) -> None:
         self._database = database
-        self._max_bytes = max_bytes
         self._clock = clock
         self._owners = Path(f"{database.path}-owners")
         self._upkeep = Upkeep(database, self._owners, max_age=max_age, max_bytes=max_bytes, clock=clock)
@@ -133,7 +132,7 @@ class History:
                 result is kept then.
         """
         body = None if end.document is None else pack(end.document)
-        too_large = body is not None and len(body) > self._max_bytes * _LARGEST
+        too_large = body is not None and len(body) > self._upkeep.max_bytes * _LARGEST
         kept = None if too_large else body
         changes = pack_changes(end.changes or ())
         ended = end.ended or self._clock()
@@ -229,6 +228,10 @@ class History:
         with self._database.reading() as connection:
             row = connection.execute(sql, {"id": text(scan_id)}).fetchone()
         return None if row is None else stored(row)
+
+    def set_limits(self, *, max_age: float, max_bytes: int) -> None:
+        """Keep to other limits from the next pruning on; see `open`."""
+        self._upkeep.set_limits(max_age=max_age, max_bytes=max_bytes)
 
     def prune(self) -> int:
         """Let go of what is too old or too much, and give the room back to the disk; how many scans went."""

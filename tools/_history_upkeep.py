@@ -45,10 +45,15 @@ class Upkeep:
         self._database = database
         self._owners = owners
         self._max_age = max_age
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._clock = clock
         self._pruned: datetime | None = None
         self._pruning = threading.Lock()
+
+    def set_limits(self, *, max_age: float, max_bytes: int) -> None:
+        """Keep to these from now on."""
+        self._max_age, self.max_bytes = max_age, max_bytes
+        self._pruned = None
 
     def make_room(self) -> None:
         """Prune when that is due, unless another thread is at it; what goes wrong is logged: nothing is lost by it."""
@@ -86,7 +91,7 @@ class Upkeep:
 
     def _is_due(self) -> bool:
         late = self._pruned is None or abs((self._clock() - self._pruned).total_seconds()) >= _EVERY
-        return late or self._database.size() > self._max_bytes
+        return late or self._database.size() > self.max_bytes
 
     def _prune(self) -> int:
         self.recover()
@@ -99,7 +104,7 @@ class Upkeep:
             dropped += gone
             if not gone:
                 break
-        if dropped or self._database.size() > self._max_bytes:
+        if dropped or self._database.size() > self.max_bytes:
             self._shrink()
         return dropped
 
@@ -117,10 +122,10 @@ class Upkeep:
 
     def _drop_for_room(self, connection: sqlite3.Connection) -> int:
         used = _used(connection)
-        if used <= self._max_bytes * _AFTER:
+        if used <= self.max_bytes * _AFTER:
             return 0
         rows = connection.execute(f"SELECT number, size + {_ROW} FROM scans WHERE state <> 'running' ORDER BY number")  # noqa: S608
-        last = last_to_drop((Weight(*row) for row in rows), used - int(self._max_bytes * _AFTER))
+        last = last_to_drop((Weight(*row) for row in rows), used - int(self.max_bytes * _AFTER))
         if last is None:
             return 0
         return connection.execute("DELETE FROM scans WHERE number <= ? AND state <> 'running'", (last,)).rowcount

@@ -78,7 +78,7 @@ class Jobs:
         self._keeper = RecordKeeper(
             history,
             instrumentation=instrumentation,
-            redact_targets=app.settings.telemetry.redact_targets,
+            redacts=lambda: app.settings.telemetry.redact_targets,
             clock=clock,
         )
         self._new_id = new_id

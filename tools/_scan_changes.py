@@ -12,6 +12,8 @@ from tracefuse.telemetry import Attribute, Event, ScanInstruments, SeverityNumbe
 from .nmap import ParseError, diff, report_from_dict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.util.types import AttributeValue
 
     from tracefuse.telemetry import Instrumentation
@@ -57,12 +59,15 @@ def compare(history: History, scan_id: str, report: Report) -> Comparison | None
 
 
 class ChangeTeller:
-    """Tells changes as events and counts them by kind; never raises into the scan."""
+    """Tells changes as events and counts them by kind; never raises into the scan.
 
-    def __init__(self, instrumentation: Instrumentation, *, redact_targets: bool = False) -> None:
+    `redacts` says whether addresses are left out.
+    """
+
+    def __init__(self, instrumentation: Instrumentation, *, redacts: Callable[[], bool]) -> None:
         self._logger = instrumentation.logger
         self._instruments = ScanInstruments(instrumentation)
-        self._redact_targets = redact_targets
+        self._redacts = redacts
 
     def tell(self, changes: tuple[Change, ...]) -> None:
         """Tell `changes` on the current span and in the log."""
@@ -76,6 +81,6 @@ class ChangeTeller:
         attributes: dict[str, AttributeValue] = {Attribute.KIND: str(change.kind)}
         if change.port is not None:
             attributes[Attribute.PORT] = f"{change.port}/{change.protocol}"
-        if not self._redact_targets:
+        if not self._redacts():
             attributes[Attribute.ADDRESS] = change.host
         return attributes

@@ -50,7 +50,7 @@ class RecordKeeper:
     Args:
         history: where they go.
         instrumentation: where changes, and what could not be stored, are told.
-        redact_targets: leave addresses out of these events.
+        redacts: whether addresses are left out of these events.
         clock: the time, with a zone.
     """
 
@@ -59,13 +59,13 @@ class RecordKeeper:
         history: History,
         *,
         instrumentation: Instrumentation | None = None,
-        redact_targets: bool = False,
+        redacts: Callable[[], bool] = lambda: False,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.history = history
         self.clock = clock
         self._instrumentation = instrumentation or Instrumentation.from_providers()
-        self.teller = ChangeTeller(self._instrumentation, redact_targets=redact_targets)
+        self.teller = ChangeTeller(self._instrumentation, redacts=redacts)
 
     def record(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,57 +11,84 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 
 from ._auth import Principal
+from ._exposure import Doors
 from ._mcp_call import PRINCIPAL_KEY
 from ._mcp_server import build_server
+from ._process import end
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from starlette.types import Receive, Scope, Send
 
     from ._service import Service
-    from ._settings import ServeSettings
 
 __all__ = ["McpEndpoint"]
 
 _SESSIONS: Final = 1_000
 """Clients of earlier protocol revisions that may be connected at once; later ones have no sessions."""
-_LOCAL_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
+_STOPPING: Final = PlainTextResponse("the service is stopping", status_code=503, headers={"retry-after": "10"})
 
 
 class McpEndpoint:
-    """The endpoint: give it every request for its path. It begins with the first one and ends with the service."""
+    """The endpoint: give it every request for its path. It begins with the first one and ends with the service.
+
+    When the service is stopping it answers what it was asked before, then ends the sessions, so that a
+    client that only listens holds nobody up.
+    """
 
     def __init__(self, service: Service) -> None:
-        serve = service.settings.serve
+        self._service = service
         self._manager = StreamableHTTPSessionManager(
             build_server(service),
-            security_settings=_security(serve),
-            max_request_body_size=serve.body_limit,
+            # Names and origins are checked below, by the settings as they are at the time.
+            security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+            max_request_body_size=service.settings.serve.body_limit,
             max_sessions=_SESSIONS,
         )
         self._running: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
-        self._ending = asyncio.Event()
+        self._ended = False
+        self._asked = 0
+        self._all_answered = asyncio.Event()
+        self._all_answered.set()
         service.lifecycle.add("mcp", self.stop)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if self._ending.is_set():
-            answer = PlainTextResponse("the service is stopping", status_code=503, headers={"retry-after": "5"})
+        answer = _STOPPING if self._ended else _turned_away(scope, Doors.of(self._service.settings.serve))
+        if answer is not None:
             await answer(scope, receive, send)
             return
-        await self._started()
-        await self._manager.handle_request(_bound_to_principal(scope), receive, send)
+        with self._counted(scope["method"]):
+            await self._begun()
+            await self._manager.handle_request(_bound_to_principal(scope), receive, send)
 
     async def stop(self) -> None:
         """End all sessions, and the calls in them."""
-        self._ending.set()
+        self._ended = True
         if self._running is not None:
-            await self._running
+            await end(self._running)
 
-    async def _started(self) -> None:
+    @contextmanager
+    def _counted(self, method: str) -> Generator[None]:
+        """Note that an answer is owed; a GET only listens."""
+        owed = int(method == "POST")
+        self._asked += owed
+        if owed:
+            self._all_answered.clear()
+        try:
+            yield
+        finally:
+            self._asked -= owed
+            if not self._asked:
+                self._all_answered.set()
+
+    async def _begun(self) -> None:
         if self._running is None:
             # Without the first request's context: its trace is not that of everybody after it.
             self._running = asyncio.get_running_loop().create_task(self._run(), context=Context())
@@ -70,17 +98,20 @@ class McpEndpoint:
         """Enter and leave the manager in one task, as its task group wants it."""
         async with self._manager.run():
             self._ready.set()
-            await self._ending.wait()
+            await self._service.stopping.wait()
+            await self._all_answered.wait()
+            self._ended = True
 
 
-def _security(serve: ServeSettings) -> TransportSecuritySettings:
-    """Against rebinding: the names under which the service may be asked, and the pages that may ask it."""
-    hosts = [*_LOCAL_HOSTS, *serve.allowed_hosts]
-    local = [f"{scheme}://{host}" for scheme in ("http", "https") for host in _LOCAL_HOSTS]
-    return TransportSecuritySettings(
-        allowed_hosts=[*hosts, *(f"{host}:*" for host in hosts)],
-        allowed_origins=[*local, *(f"{origin}:*" for origin in local), *serve.cors_origins],
-    )
+def _turned_away(scope: Scope, doors: Doors) -> PlainTextResponse | None:
+    """The answer to a page that rebound a name, or that may not ask; None for everybody else."""
+    headers = Headers(scope=scope)
+    host, origin = headers.get("host", ""), headers.get("origin")
+    if not doors.host_allowed(host):
+        return PlainTextResponse("the service is not known by this name", status_code=421)
+    if origin is not None and not doors.origin_allowed(origin, host):
+        return PlainTextResponse("pages of this origin may not ask", status_code=403)
+    return None
 
 
 def _bound_to_principal(scope: Scope) -> Scope:

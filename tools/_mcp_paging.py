@@ -83,11 +83,11 @@ def hosts_page(
         host = report.hosts[index]
         if not (_listed(host, everything) and _asked_for(host, only)):
             continue
-        if room <= 0:
-            return tuple(rows), Place(index)
         begin = place.port if index == place.host else 0
         shown = [port for port in host.ports if everything or port.state.startswith("open")]
-        # A host takes its own row and at least one port, so that every page gets on.
+        if rows and room < min(1 + len(shown), 2):
+            return tuple(rows), Place(index)
+        # The first host takes its own row and at least one port, so that every page gets on.
         taken = shown[begin : begin + max(room - 1, 1)]
         rows.append(HostRows(host, tuple(taken), _hidden(host, shown), begin > 0))
         room -= 1 + len(taken)

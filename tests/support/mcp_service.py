@@ -1,24 +1,47 @@
-"""A service for the tests of its MCP face: in this process, with a program under nmap's name that does as it is told."""
+"""A service in this process, for the tests of its MCP face, with a program under nmap's name that does as told."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
+import uvicorn
 from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
 
 from support.cli import script
 from tracefuse.telemetry.testing import InMemoryTelemetry
 from tracefuse.tools import BreakerSettings, NmapSettings, QueueSettings, RetrySettings, Settings
+from tracefuse.tools._auth import Principal, Role
+from tracefuse.tools._mcp import mcp_asgi
+from tracefuse.tools._mcp_call import PRINCIPAL_KEY
 from tracefuse.tools._mcp_server import build_server
 from tracefuse.tools._service import Service, open_service
 from tracefuse.tools.nmap.testing import CUT_SHORT, ONE_HOST
 
-__all__ = ["MODES", "called", "connected", "failing_nmap", "hanging_nmap", "quick_nmap", "running_service", "told"]
+__all__ = [
+    "MODES",
+    "called",
+    "connected",
+    "connected_over_http",
+    "failing_nmap",
+    "hanging_nmap",
+    "http_endpoint",
+    "process_of",
+    "quick_nmap",
+    "running_service",
+    "settings_for",
+    "told",
+]
 
 MODES = ("auto", "legacy")
 """The current protocol revision, and the last one with a handshake."""
@@ -90,6 +113,47 @@ async def running_service(
 async def connected(service: Service, mode: str = "auto", **options: Any) -> AsyncIterator[Client]:
     """The SDK's client, talking to the server in memory."""
     async with Client(build_server(service), mode=mode, **options) as client:
+        yield client
+
+
+@asynccontextmanager
+async def http_endpoint(service: Service) -> AsyncIterator[str]:
+    """The URL of the service's MCP endpoint on loopback; the header `x-role` stands for a token of that role."""
+    endpoint = mcp_asgi(service)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if role := Headers(scope=scope).get("x-role"):
+            scope = {**scope, PRINCIPAL_KEY: Principal(f"{role}-token", Role[role.upper()])}
+        await endpoint(scope, receive, send)
+
+    server = _Server(uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=2))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
+        finally:
+            await endpoint.stop()
+            server.should_exit = True
+            await serving
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to pytest."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def connected_over_http(
+    url: str, mode: str = "auto", headers: dict[str, str] | None = None, **options: Any
+) -> AsyncIterator[Client]:
+    """The SDK's client over streamable HTTP."""
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=30) as http,
+        Client(streamable_http_client(url, http_client=http), mode=mode, **options) as client,
+    ):
         yield client
 
 

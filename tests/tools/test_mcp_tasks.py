@@ -38,7 +38,7 @@ async def task(client: Client, task_id: str) -> Task:
     return Task.model_validate(await ask(client.session, "tasks/get", task_id), by_name=False)
 
 
-async def test_the_server_tells_that_it_speaks_tasks_where_they_exist(tmp_path: Path, memory: InMemoryTelemetry) -> None:
+async def test_the_server_offers_tasks_where_they_exist(tmp_path: Path, memory: InMemoryTelemetry) -> None:
     async with running_service(tmp_path, quick_nmap(tmp_path), memory) as service:
         async with connected(service) as client:
             assert client.server_capabilities.extensions == {EXTENSION: {}}
@@ -134,9 +134,7 @@ async def test_who_did_not_declare_tasks_gets_none(tmp_path: Path, memory: InMem
 
 
 @pytest.mark.parametrize("task_id", ["nope", "", "x" * 10_000, "../../etc/passwd", "' OR 1=1 --"])
-async def test_an_unknown_task_is_an_invalid_parameter(
-    tmp_path: Path, memory: InMemoryTelemetry, task_id: str
-) -> None:
+async def test_an_unknown_task_is_an_invalid_parameter(tmp_path: Path, memory: InMemoryTelemetry, task_id: str) -> None:
     async with running_service(tmp_path, quick_nmap(tmp_path), memory) as service, polling(service) as client:
         for method in ("tasks/get", "tasks/update", "tasks/cancel"):
             with pytest.raises(MCPError, match="Task not found") as caught:

@@ -33,7 +33,7 @@ def check_exposure(settings: Settings) -> None:
     >>> from tracefuse.tools import ServeSettings, Settings
     >>> check_exposure(Settings(serve=ServeSettings(host="0.0.0.0")))
     Traceback (most recent call last):
-    tracefuse.tools._config_errors.SettingsError: TRACEFUSE_SERVE_HOST='0.0.0.0' cannot be used: off loopback ...
+    tracefuse.tools...SettingsError: TRACEFUSE_SERVE_HOST='0.0.0.0' cannot be used: off loopback ...
     """
     serve = settings.serve
     if (serve.tls_cert is None) != (serve.tls_key is None):

@@ -117,6 +117,11 @@ class RateLimiter:
         self._clock = clock
         self._buckets: OrderedDict[tuple[str, str], Bucket] = OrderedDict()
 
+    @property
+    def rate(self) -> Rate:
+        """The rate in force."""
+        return self._rate()
+
     def take(self, client: str, tool: str) -> Taken:
         """Take one request of `client` to `tool`."""
         key = (client, tool)

@@ -116,6 +116,7 @@ def _server(service: Service) -> uvicorn.Server:
     import uvicorn
 
     from ._http import http_app
+    from ._http_server import server_config
 
     class Server(uvicorn.Server):
         """Leaves the signals to us: uvicorn would raise them again at the end, and the exit code would not be 0."""
@@ -124,18 +125,8 @@ def _server(service: Service) -> uvicorn.Server:
         def capture_signals(self) -> Generator[None]:
             yield
 
-    chosen = service.settings.serve
-    return Server(
-        uvicorn.Config(
-            http_app(service),
-            log_config=None,
-            access_log=False,
-            lifespan="on",
-            ssl_certfile=chosen.tls_cert,
-            ssl_keyfile=chosen.tls_key,
-            timeout_graceful_shutdown=chosen.grace + _MOMENT,
-        )
-    )
+    grace = service.settings.serve.grace + _MOMENT
+    return Server(server_config(http_app(service), service.settings, grace=grace))
 
 
 def _places(settings: Settings, base: str | None = None) -> str:

@@ -1,0 +1,267 @@
+"""Scans over HTTP: run one and wait, or start one and come back; list, result, changes, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from starlette.responses import JSONResponse, Response
+
+from ._auth import Role
+from ._history_records import Query, ScanState
+from ._http_input import parse_query, read_body
+from ._http_models import ChangesBody, DiffQuery, ResultBody, ScanBody, ScansBody, ScansQuery, ScanView
+from ._http_problem import CLIENT_GONE, ProblemError, from_fields
+from ._http_route import SCANS, Answer, Endpoint
+from ._http_visit import visit_of
+from ._process import end
+from ._threads import in_thread
+from .nmap import ScanRequest, diff, report_from_dict
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from starlette.requests import Request
+
+    from ._http_operate import Switch
+    from ._http_visit import Visit
+    from ._job_view import JobView
+    from ._service import Service
+
+__all__ = ["ScanFace", "known_scan", "waited"]
+
+T = TypeVar("T")
+
+_PREFER_WAIT: Final = re.compile(r"\bwait\s*=\s*(\d{1,5})\b")
+
+
+class ResultCache:
+    """The results that were asked for last, as bytes; `size` bytes in all. A result never changes.
+
+    >>> cache = ResultCache(10)
+    >>> cache.put("a", b"12345"); cache.put("b", b"123456")
+    >>> cache.get("a"), cache.get("b")
+    (None, b'123456')
+    """
+
+    def __init__(self, size: int = 16 << 20) -> None:
+        self._room = size
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+
+    def get(self, scan_id: str) -> bytes | None:
+        """The result, if it is here."""
+        if scan_id in self._kept:
+            self._kept.move_to_end(scan_id)
+        return self._kept.get(scan_id)
+
+    def put(self, scan_id: str, body: bytes) -> None:
+        """Keep it; the ones not asked for longest make room."""
+        if scan_id in self._kept or len(body) > self._room + sum(map(len, self._kept.values())):
+            return
+        self._kept[scan_id] = body
+        self._room -= len(body)
+        while self._room < 0:
+            _, gone = self._kept.popitem(last=False)
+            self._room += len(gone)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanFace:
+    """The handlers, around one service."""
+
+    service: Service
+    switch: Switch
+    cache: ResultCache = field(default_factory=ResultCache)
+
+    def endpoints(self) -> list[Endpoint]:
+        """What can be asked about scans."""
+        one = "/scans/{scan_id}"
+        result = Answer("the result", ResultBody)
+        return [
+            Endpoint(method="POST", path="/scans", handle=self.start, role=Role.SCAN, body=ScanBody, tag="scans",
+                     summary="Run a scan and wait for it; with wait false, or Prefer: respond-async, start it",
+                     answers={200: result, 202: Answer("it runs; Location says where to find it", ScanView)},
+                     problems=(408, 415, 422, 429, 502, 503), patient=True, tool=SCANS),
+            Endpoint(method="GET", path="/scans", handle=self.list, query=ScansQuery, tag="scans",
+                     summary="Scans that run or ran, the newest first",
+                     answers={200: Answer("a page of scans", ScansBody)}, problems=(422,)),
+            Endpoint(method="GET", path=one, handle=self.show, tag="scans", summary="How a scan stands",
+                     answers={200: Answer("the scan", ScanView)}, problems=(404,)),
+            Endpoint(method="DELETE", path=one, handle=self.cancel, role=Role.SCAN, tag="scans", patient=True,
+                     summary="Stop a scan; what it had found is kept",
+                     answers={200: Answer("the scan, stopped", ScanView)}, problems=(403, 404, 409)),
+            Endpoint(method="GET", path=f"{one}/result", handle=self.result, tag="scans",
+                     summary="The result of a scan, partial ones included",
+                     answers={200: result, 304: Answer("it is the one you have", None)}, problems=(404, 409)),
+            Endpoint(method="GET", path=f"{one}/diff", handle=self.diff, query=DiffQuery, tag="scans",
+                     summary="What changed since the last comparable scan, or since the one named",
+                     answers={200: Answer("the changes", ChangesBody)}, problems=(404, 409, 422)),
+        ]  # fmt: skip
+
+    async def start(self, request: Request) -> Response:
+        """Run one scan and answer with its result, or with where it will be."""
+        self.switch.check()
+        body = await read_body(request, ScanBody, self.service.settings.serve.request_timeout)
+        wanted = ScanRequest(
+            targets=tuple(body.targets),
+            template=body.template,
+            extra_args=body.extra_args,
+            exclude=tuple(body.exclude),
+            timeout=body.timeout,
+            correlation_id=body.correlation_id,
+        )
+        prefer = request.headers.get("prefer", "")
+        if not body.wait or "respond-async" in prefer:
+            return await self._started(wanted, request, prefer)
+        view = await waited(self.service, wanted, request)
+        if view is None:
+            return Response(status_code=CLIENT_GONE)
+        if view.state is not ScanState.COMPLETED:
+            raise ended_badly(view)
+        return await self._document(view.scan_id, request)
+
+    async def list(self, request: Request) -> Response:
+        """A page of the history."""
+        asked = parse_query(request, ScansQuery)
+        fields = asked.model_dump()
+        state = None if asked.state is None else ScanState(asked.state)
+        try:
+            page = await in_thread(partial(self.service.history.find, Query(**{**fields, "state": state})))
+        except ValueError as error:
+            raise ProblemError(422, "bad_request", str(error)) from error
+        return JSONResponse({"scans": [scan.to_dict() for scan in page.scans], "next": page.next})
+
+    async def show(self, request: Request) -> Response:
+        """One scan, running or ended."""
+        view = await known_scan(self.service, request)
+        return JSONResponse(view.to_dict())
+
+    async def cancel(self, request: Request) -> Response:
+        """Stop one: one's own, or as an operator anybody's."""
+        view = await known_scan(self.service, request)
+        _check_owner(view, visit_of(request))
+        if not await self.service.jobs.cancel(view.scan_id):
+            raise ProblemError(409, "already_ended", f"the scan does not run here; it is {view.state}")
+        return JSONResponse((await self.service.jobs.wait(view.scan_id, None)).to_dict())
+
+    async def result(self, request: Request) -> Response:
+        """What a scan found."""
+        scan_id: str = request.path_params["scan_id"]
+        if (kept := self.cache.get(scan_id)) is not None:
+            return _cached(scan_id, kept, request)
+        view = await known_scan(self.service, request)
+        if not view.is_final:
+            detail = (
+                f"the scan is {view.state}, {view.percent:.0f} % done; ask again, or follow /scans/{scan_id}/events"
+            )
+            raise ProblemError(409, "not_finished", detail, {"percent": view.percent}, {"retry-after": "1"})
+        return await self._document(scan_id, request)
+
+    async def diff(self, request: Request) -> Response:
+        """What changed from one scan to another."""
+        asked = parse_query(request, DiffQuery)
+        view = await known_scan(self.service, request)
+        old = asked.other or await self._comparable(view.scan_id)
+        before, after = await self._report_of(old), await self._report_of(view.scan_id)
+        found = await in_thread(lambda: diff(report_from_dict(before), report_from_dict(after)).to_dict())
+        return JSONResponse({**found, "old": old, "new": view.scan_id})
+
+    async def _started(self, wanted: ScanRequest, request: Request, prefer: str) -> Response:
+        visit, jobs = visit_of(request), self.service.jobs
+        view = await jobs.start(wanted, visit.caller)
+        headers = {"location": f"/scans/{view.scan_id}"}
+        if "respond-async" in prefer:
+            headers["preference-applied"] = "respond-async"
+            if (seconds := _PREFER_WAIT.search(prefer)) is not None:
+                view = await jobs.wait(view.scan_id, float(seconds[1]))
+        return JSONResponse(view.to_dict(), status_code=HTTPStatus.ACCEPTED, headers=headers)
+
+    async def _document(self, scan_id: str, request: Request) -> Response:
+        body = await in_thread(partial(self.service.history.document_json, scan_id))
+        if body is not None:
+            self.cache.put(scan_id, body)
+            return _cached(scan_id, body, request)
+        # One that the history could not take.
+        document = await self.service.jobs.result(scan_id)
+        if document is None:
+            raise ProblemError(404, "no_result", f"the scan {scan_id!r} ended without a result; see /scans/{scan_id}")
+        return JSONResponse(document)
+
+    async def _comparable(self, scan_id: str) -> str:
+        last = await in_thread(partial(self.service.history.last_comparable, scan_id))
+        if last is None:
+            detail = "there is no earlier scan that asked the same; name one with ?with=SCAN_ID"
+            raise ProblemError(404, "nothing_to_compare", detail)
+        return last.scan_id
+
+    async def _report_of(self, scan_id: str) -> dict[str, Any]:
+        document = await self.service.jobs.result(scan_id)
+        if document is None:
+            raise ProblemError(404, "no_result", f"there is no result of scan {scan_id!r}; see GET /scans")
+        report: dict[str, Any] = document["report"]
+        return report
+
+
+async def known_scan(service: Service, request: Request) -> JobView:
+    """The scan that the path names. Raises ProblemError for one that nobody knows."""
+    scan_id = request.path_params["scan_id"]
+    view = await service.jobs.get(scan_id)
+    if view is None:
+        raise ProblemError(404, "no_such_scan", f"there is no scan {scan_id[:64]!r}, or not any more; see GET /scans")
+    return view
+
+
+async def waited(service: Service, wanted: ScanRequest, request: Request) -> JobView | None:
+    """How the scan ended; None when the client hung up before, and then the scan is stopped."""
+    view = await service.jobs.start(wanted, visit_of(request).caller)
+    try:
+        return await _while_connected(request, service.jobs.wait(view.scan_id, None))
+    finally:
+        # Nobody else was told its id. One that has ended takes no harm.
+        await service.jobs.cancel(view.scan_id)
+
+
+def ended_badly(view: JobView) -> ProblemError:
+    """The problem that a scan which was not completed ended in, with where to find what it had found."""
+    if view.error is not None and view.state in {ScanState.FAILED, ScanState.REFUSED}:
+        problem = from_fields(view.error)
+    else:
+        problem = ProblemError(503, str(view.state), f"the scan was {view.state} before its end")
+    problem.fields |= {"scan_id": view.scan_id, "trace_id": view.trace_id}
+    return problem
+
+
+async def _while_connected(request: Request, work: Coroutine[object, object, T]) -> T | None:
+    """What `work` comes to; None when the client hangs up before, and then `work` is cancelled."""
+    task, gone = asyncio.create_task(work), asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        return await task if task.done() else None
+    finally:
+        await end(gone)
+        await end(task)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _check_owner(view: JobView, visit: Visit) -> None:
+    who = visit.principal
+    if who is None or (who.role < Role.OPERATE and view.caller.user != who.name):
+        raise ProblemError(403, "forbidden", "it is somebody else's scan; an operator may stop it")
+
+
+def _cached(scan_id: str, body: bytes, request: Request) -> Response:
+    """The result; it never changes, so a client that has it need not get it again."""
+    tag = f'"{scan_id}"'
+    headers = {"etag": tag, "cache-control": "private, no-cache"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)

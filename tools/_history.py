@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import zlib
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ from ._history_records import (
     ScanStart,
     ScanState,
     StoredScan,
+    UnknownScanError,
     request_from_dict,
     request_to_dict,
 )
@@ -40,7 +42,7 @@ from ._sqlite import Database
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from typing import Self
 
     from .nmap import Change
@@ -54,6 +56,7 @@ __all__ = [
     "ScanStart",
     "ScanState",
     "StoredScan",
+    "UnknownScanError",
     "request_from_dict",
     "request_to_dict",
 ]
@@ -198,6 +201,28 @@ class History:
                 reason, "look at the disk, and at the file with: tracefuse history path"
             ) from error
 
+    def resolve(self, prefix: str) -> str:
+        """The id that begins with `prefix`.
+
+        Raises:
+            UnknownScanError: no id does, or several do.
+        """
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT scan_id FROM scans WHERE substr(scan_id, 1, ?) = ? ORDER BY scan_id = ? DESC LIMIT 2",
+                (len(prefix), text(prefix), text(prefix)),
+            ).fetchall()
+        if not prefix or not rows or (len(rows) > 1 and rows[0][0] != prefix):
+            raise UnknownScanError(prefix)
+        return str(rows[0][0])
+
+    def count(self, query: Query | None = None) -> int:
+        """How many scans `query` asks for on all its pages; see `find`."""
+        where, values = conditions(query or Query())
+        with self._asking(query) as connection:
+            (count,) = connection.execute(f"SELECT count(*) FROM scans {where}", values).fetchone()  # noqa: S608
+        return int(count)
+
     def changes(self, scan_id: str) -> tuple[Change, ...]:
         """What differed from the scan that `scan_id` was compared with."""
         return unpack_changes(self._packed(scan_id, "changes"))
@@ -211,9 +236,7 @@ class History:
         query = query or Query()
         where, values = conditions(query)
         sql = f"SELECT {COLUMNS} FROM scans {where} ORDER BY number DESC LIMIT ?"  # noqa: S608
-        with self._database.reading() as connection:
-            if query.target is not None:
-                connection.create_function("overlaps", 1, overlap(query.target), deterministic=True)
+        with self._asking(query) as connection:
             rows = connection.execute(sql, (*values, query.limit + 1)).fetchall()
         scans = tuple(map(stored, rows[: query.limit]))
         return Page(scans, scans[-1].number if len(rows) > query.limit else None)
@@ -248,6 +271,13 @@ class History:
                 self._owner.release()
                 self._owner = None
         self._database.close()
+
+    @contextmanager
+    def _asking(self, query: Query | None) -> Generator[sqlite3.Connection]:
+        with self._database.reading() as connection:
+            if query is not None and query.target is not None:
+                connection.create_function("overlaps", 1, overlap(query.target), deterministic=True)
+            yield connection
 
     def _token(self) -> str:
         with self._owner_lock:

@@ -24,6 +24,7 @@ __all__ = [
     "ScanStart",
     "ScanState",
     "StoredScan",
+    "UnknownScanError",
     "request_from_dict",
     "request_to_dict",
 ]
@@ -31,6 +32,21 @@ __all__ = [
 
 class HistoryError(StoreError):
     """The history cannot be opened, read or written: `path`, `reason`, and `advice`, what to do about it."""
+
+
+class UnknownScanError(LookupError):
+    """There is no scan of this id, or not any more.
+
+    >>> print(UnknownScanError("4f2a"))
+    there is no scan '4f2a', or not any more; `tracefuse history` lists those there are
+    """
+
+    def __init__(self, scan_id: str) -> None:
+        self.scan_id = scan_id
+        super().__init__(scan_id)
+
+    def __str__(self) -> str:
+        return f"there is no scan {self.scan_id!r}, or not any more; `tracefuse history` lists those there are"
 
 
 class ScanState(StrEnum):

@@ -6,13 +6,13 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from ._errors import ToolError
+from ._explain import explain
 from ._history_records import ScanState
 from ._job_events import Fanout
 from ._job_view import JobView
 from ._queue import Queued
 from ._runner import Completed
-from .nmap import HostFinished, PhaseBegan, Report, ScanStarted, phase_name
+from .nmap import HostFinished, PhaseBegan, ScanStarted, phase_name
 from .nmap._live_ports import PortDiscovered
 from .nmap._progress import OverallProgress
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from ._app import App, ScanStream
+    from ._app import App
     from ._job_events import JobEvent
     from ._scan_record import RecordKeeper
     from ._tool import Caller
-    from .nmap import ScanRequest
+    from .nmap import Report, ScanRequest
 
 __all__ = ["Job"]
 
@@ -109,19 +109,16 @@ class Job:
                     if not isinstance(event, Completed):
                         self._follow(event)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is how the scan ended
-            await self._failed(error, stream)
+            await self._failed(error, stream.result)
         finally:
             self.fanout.end()
             if not self._accepted.done():
                 self._accepted.set_result(None)
 
-    async def _failed(self, error: BaseException, stream: ScanStream) -> None:
-        stopped = isinstance(error, asyncio.CancelledError)
-        if not stopped and not isinstance(error, ToolError):
-            _log.debug("scan %s ended with an error", self.scan_id, exc_info=error)
-        found = stream.result or getattr(error, "result", None)
-        report = found if isinstance(found, Report) else None
-        await self.record.failed(error, report, (self._stopped_as or ScanState.INTERRUPTED) if stopped else None)
+    async def _failed(self, error: BaseException, found: Report | None) -> None:
+        if isinstance(error, Exception) and explain(error) is None:
+            _log.error("scan %s ended with an error that nobody expected", self.scan_id, exc_info=error)
+        await self.record.failed(error, found, stopped_as=self._stopped_as or ScanState.INTERRUPTED)
         if not self._accepted.done() and isinstance(error, Exception):
             self._accepted.set_exception(error)
 

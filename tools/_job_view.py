@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ._history_records import ScanState
+from ._history_records import ScanState, UnknownScanError
 from ._tool import Caller
 
 if TYPE_CHECKING:
@@ -15,21 +15,6 @@ if TYPE_CHECKING:
     from ._history_records import StoredScan
 
 __all__ = ["JobView", "JobsClosedError", "UnknownScanError", "view_of_stored"]
-
-
-class UnknownScanError(LookupError):
-    """There is no scan of this id, or not any more.
-
-    >>> print(UnknownScanError("4f2a"))
-    there is no scan '4f2a', or not any more; `tracefuse history` lists those there are
-    """
-
-    def __init__(self, scan_id: str) -> None:
-        self.scan_id = scan_id
-        super().__init__(scan_id)
-
-    def __str__(self) -> str:
-        return f"there is no scan {self.scan_id!r}, or not any more; `tracefuse history` lists those there are"
 
 
 class JobsClosedError(RuntimeError):

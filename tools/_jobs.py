@@ -7,9 +7,9 @@ from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from ._history_records import ScanState
+from ._history_records import ScanState, UnknownScanError
 from ._job import Job
-from ._job_view import JobsClosedError, JobView, UnknownScanError, view_of_stored
+from ._job_view import JobsClosedError, JobView, view_of_stored
 from ._listeners import call_safely
 from ._runner import new_scan_id
 from ._scan_record import RecordKeeper, utc_now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +19,7 @@ from ._policy import PolicyViolation
 from ._result import completed_to_dict, partial_to_dict
 from ._scan_changes import ChangeTeller, compare
 from ._threads import in_thread
+from .nmap import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from ._history import History
     from ._scan_changes import Comparison
     from ._tool import Caller
-    from .nmap import Report, ScanPlan, ScanRequest
+    from .nmap import ScanPlan, ScanRequest
 
 __all__ = ["RecordKeeper", "ScanRecord", "end_state"]
 
@@ -154,11 +156,14 @@ class ScanRecord:
         )
         return {} if compared is None else {Attribute.CHANGES_COUNT: len(compared.changes)}
 
-    async def failed(self, error: BaseException, report: Report | None, state: ScanState | None = None) -> None:
-        """Store that it did not come to its end, with what it had found; `state` is by default what `error` says."""
+    async def failed(self, error: BaseException, found: object, *, stopped_as: ScanState) -> None:
+        """Store that `error` ended it, with what it had found; one that was cancelled ends in `stopped_as`."""
         if self.end is not None:
             return
-        state = state or end_state(error, ran=self.started is not None)
+        stopped = isinstance(error, asyncio.CancelledError)
+        state = stopped_as if stopped else end_state(error, ran=self.started is not None)
+        found = found or getattr(error, "result", None)
+        report = found if isinstance(found, Report) else None
         fields = _fields(error)
         if self._planned:
             await in_thread(lambda: self._finish(self._end(state, report, _partial(report), None, fields)))

@@ -13,8 +13,9 @@ _PORTS = "tracefuse.scan.ports"
 _CHANGES = "tracefuse.scan.changes"
 _REFUSALS = select("tracefuse.policy.refusals")
 _DURATION = "tracefuse.scan.duration"
-_TEMPLATE = 'tracefuse_scan_template=~"$template"'
-_SCAN_SPANS = derived("calls_total", 'span_name="nmap scan"', _TEMPLATE)
+# A request that is refused has no template yet.
+_TEMPLATE = 'span_name="nmap scan", tracefuse_scan_template!="", tracefuse_scan_template=~"$template"'
+_SCAN_SPANS = derived("calls_total", _TEMPLATE)
 _PHASES = 'span_name=~"phase .*"'
 _TEMPLATES = {"template": 'label_values(traces_span_metrics_calls_total{job=~"$job"}, tracefuse_scan_template)'}
 
@@ -106,7 +107,7 @@ def _phases() -> list[object]:
                 "{{tracefuse_scan_template}}": "histogram_quantile(0.95, "
                 + by(
                     "le, tracefuse_scan_template",
-                    rate(derived("duration_seconds_bucket", 'span_name="nmap scan"', _TEMPLATE)),
+                    rate(derived("duration_seconds_bucket", _TEMPLATE)),
                 )
                 + ")"
             },

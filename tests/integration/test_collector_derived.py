@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from support.cli import environment, tracefuse
 from support.collector import Collector, running, sending_to
 from support.components import component
 from support.otlp import OtlpReceiver
@@ -141,15 +142,39 @@ def test_series_are_bounded_and_what_is_over_still_counts(collector_binary: Path
         assert len(samples(collector, f"{DURATION}_count")) == 51
 
 
+@component("nmap")
+def test_a_real_scan_and_a_refused_one_are_counted_phase_by_phase(collector: Collector, tmp_path: Path) -> None:
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.grpc}", "OTEL_SERVICE_NAME": "real"}
+    env = environment(tmp_path, **endpoint)
+    assert tracefuse("scan", "127.0.0.1", "--args", "-p 1", env=env).code == 0
+    assert tracefuse("scan", "8.8.8.8", env=env).code != 0
+    done = {"span_name": "nmap scan", "tracefuse_scan_template": "quick", "tracefuse_caller_kind": "cli"}
+    eventually(lambda: total(collector, CALLS, job="real", **done) == 1, "the scan")
+    refused = {"span_name": "nmap scan", "error_type": "PolicyViolation", "tracefuse_caller_kind": "cli"}
+    eventually(lambda: total(collector, CALLS, job="real", **refused) == 1, "the refusal")
+    names = {sample.labels["span_name"] for sample in samples(collector, CALLS, job="real")}
+    assert names >= {"attempt", "nmap"}
+    assert any(name.startswith("phase ") for name in names), names
+    edge = {"client": "real", "server": "nmap", "failed": "false"}
+    eventually(lambda: total(collector, REQUESTS, **edge) == 1, "nmap in the graph")
+
+
 @component("prometheus")
 def test_a_real_prometheus_tells_phases_and_leads_from_them_to_traces(collector_binary: Path, tmp_path: Path) -> None:
     # Exemplars stand from one flush to the next: long enough for a scrape each second.
     environ = {"OTELCOL_DERIVED_INTERVAL": "3s"}
     with running(collector_binary, tmp_path, environ) as collector, scraping(collector, tmp_path) as prometheus:
-        send(collector, scan("exemplar"))
         selector = f'{DURATION}_bucket{{span_name=~"phase .*"}}'
-        found = eventually(lambda: prometheus.exemplars(selector), "exemplars of a phase")
-        assert {exemplar["labels"]["trace_id"] for exemplar in found} == {trace_id("exemplar")}
+        sent: set[str] = set()
+
+        def exemplars() -> list[dict[str, Any]]:
+            name = f"exemplar {len(sent)}"
+            send(collector, scan(name))
+            sent.add(trace_id(name))
+            return prometheus.exemplars(selector)
+
+        found = eventually(exemplars, "exemplars of a phase", interval=1)
+        assert {exemplar["labels"]["trace_id"] for exemplar in found} <= sent
         median = f"histogram_quantile(0.5, sum by (le, span_name) ({selector}))"
         (phase,) = eventually(lambda: prometheus.query(median), "the phase's median")
     assert phase["metric"] == {"span_name": "phase Connect Scan"}

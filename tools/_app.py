@@ -72,7 +72,7 @@ class Engine:
     runner: ScanRunner
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class App:
     """What a face works with: the terminal, HTTP, or a Python service.
 

@@ -116,6 +116,8 @@ class SettingsError(ValueError):
 def unusable_value(setting: Setting, details: ErrorDetails, given: object, origin: Origin) -> SettingProblem:
     """The problem that pydantic found with the value `given` for `setting`."""
     message = details["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+    if details["type"] == "extra_forbidden":
+        message = "there is no such setting"
     if setting.range:
         number = "_than" in details["type"] or details["type"] in {"finite_number", "literal_error"}
         message = f"it should be {setting.range}" if number else f"{message}, {setting.range}"

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,7 +37,10 @@ from ._settings_sections import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pydantic_core import ErrorDetails
     from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+    from ._config_file import ConfigFile
 
 __all__ = [
     "SETTINGS",
@@ -111,6 +114,10 @@ class ConfigSource:
         """Read it now. Raises what `load_configuration` raises."""
         return load_configuration(self.file, self.overrides, self.environ)
 
+    def pinned(self) -> ConfigSource:
+        """The same with the file that is used now, so that it is missed and not passed over when it goes away."""
+        return replace(self, file=_chosen_file(self.file, self.environ)[0])
+
 
 def digest(settings: Settings) -> str:
     """Twelve hex digits of SHA-256 over the values.
@@ -160,9 +167,10 @@ def load_configuration(
         MissingExtraError: the file is YAML, and the extra `yaml` is not installed.
     """
     path, notes = _chosen_file(file, environ)
-    below = Layer() if path is None else file_layer(read_config_file(path), SETTINGS)
+    content = None if path is None else read_config_file(path)
+    below = Layer() if content is None else file_layer(content, SETTINGS)
     layer = merged(below, environment_layer(environ, SETTINGS), command_line_layer(overrides or {}, SETTINGS))
-    settings, problems = _validated(layer.values, environ)
+    settings, problems = _validated(layer.values, environ, content)
     if settings is None or layer.problems:
         raise SettingsError.of(sorted([*layer.problems, *problems], key=_place))
     origins = {name: given.origin for name, given in layer.values.items()}
@@ -199,22 +207,36 @@ class _OnlyGiven(Settings):
         return (init_settings,)
 
 
-def _validated(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[Settings | None, list[SettingProblem]]:
+def _validated(
+    values: Mapping[str, Given], environ: Mapping[str, str], file: ConfigFile | None
+) -> tuple[Settings | None, list[SettingProblem]]:
     """The settings with `values`, or all that is wrong with them."""
     problems = [_no_number(name, given) for name, given in values.items() if _is_misplaced_bool(name, given)]
     try:
         loaded = _OnlyGiven.model_validate({**_folders(environ, values), **_tree(values)})
     except ValidationError as error:
         for details in error.errors():
-            name = _name_of(details["loc"])
-            given = values.get(name, Given("", Origin(OriginKind.DEFAULT)))
-            problem = unusable_value(SETTINGS[name], details, given.value, given.origin)
+            problem = _problem(details, values, file)
             if problem.setting not in {known.setting for known in problems}:
                 problems.append(problem)
         return None, problems
     except SettingsError as error:
         return None, [*problems, *error.problems]
     return (None if problems else Settings.model_construct(**dict(loaded))), problems
+
+
+def _problem(details: ErrorDetails, values: Mapping[str, Given], file: ConfigFile | None) -> SettingProblem:
+    name = _name_of(details["loc"])
+    setting, given = SETTINGS[name], values.get(name, Given("", Origin(OriginKind.DEFAULT)))
+    if not setting.is_mapping:
+        return unusable_value(setting, details, given.value, given.origin)
+    # Of a table of names say which one it is, and where.
+    path = tuple(part for part in details["loc"] if isinstance(part, str))
+    origin = given.origin
+    if file is not None and origin.kind is OriginKind.FILE:
+        origin = next((found for end in range(len(path), 0, -1) if (found := file.origin(*path[:end])).line), origin)
+    problem = unusable_value(setting, details, details["input"], origin)
+    return replace(problem, setting=".".join(path))
 
 
 def _is_misplaced_bool(name: str, given: Given) -> bool:

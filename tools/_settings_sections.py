@@ -202,26 +202,20 @@ class ServeSettings(Section):
         default=None, description="its private key, PEM", examples=["/etc/tracefuse/tls.key"]
     )
     insecure: Annotated[bool, RESTART] = Field(default=False, description="allow plain text off loopback")
-    allowed_hosts: Annotated[_Texts, RESTART] = Field(
+    allowed_hosts: _Texts = Field(
         default=(),
         description="names that requests may address the service by, beside loopback's",
         examples=[("scans.lab.internal",)],
     )
-    cors_origins: Annotated[_Texts, RESTART] = Field(
+    cors_origins: _Texts = Field(
         default=(), description="origins whose pages may call the service", examples=[("https://console.lab.internal",)]
     )
     body_limit: Annotated[int, RESTART] = Field(
         default=65_536, ge=1_024, le=16_777_216, description="bytes of a request's body"
     )
-    request_timeout: Annotated[float, RESTART] = Field(
-        default=10.0, gt=0, le=600, description="seconds for a request that is no scan"
-    )
-    rate: Annotated[int, RESTART] = Field(
-        default=60, ge=1, le=1_000_000, description="requests a minute for each client and tool"
-    )
-    max_requests: Annotated[int, RESTART] = Field(
-        default=2_000, ge=1, le=100_000, description="requests that are served at once"
-    )
+    request_timeout: float = Field(default=10.0, gt=0, le=600, description="seconds for a request that is no scan")
+    rate: int = Field(default=60, ge=1, le=1_000_000, description="requests a minute for each client and tool")
+    max_requests: int = Field(default=2_000, ge=1, le=100_000, description="requests that are served at once")
     mcp: Annotated[Literal["off", "http", "stdio"], RESTART] = Field(
         default="off", description="how agents reach the service: not, at `/mcp`, or on standard input and output"
     )
@@ -239,9 +233,9 @@ class HistorySettings(Section):
 class ScheduleSettings(Section):
     """The scans that run by themselves."""
 
-    enabled: bool = Field(default=True, description="run scheduled scans")
-    concurrency: int = Field(default=2, ge=1, le=1000, description="scheduled scans at once")
-    missed_after: float = Field(
+    enabled: Annotated[bool, RESTART] = Field(default=True, description="run scheduled scans")
+    concurrency: Annotated[int, RESTART] = Field(default=2, ge=1, le=1000, description="scheduled scans at once")
+    missed_after: Annotated[float, RESTART] = Field(
         default=60.0, gt=0, le=86_400, description="seconds of delay up to which a run counts as on time"
     )
 
@@ -258,15 +252,19 @@ class DiscoverySettings(Section):
 class HealthSettings(Section):
     """The health checks of the service."""
 
-    interval: float = Field(default=15.0, gt=0, le=3_600, description="seconds between two rounds of checks")
-    timeout: float = Field(default=5.0, gt=0, le=60, description="seconds that one check may take")
+    interval: Annotated[float, RESTART] = Field(
+        default=15.0, gt=0, le=3_600, description="seconds between two rounds of checks"
+    )
+    timeout: Annotated[float, RESTART] = Field(default=5.0, gt=0, le=60, description="seconds that one check may take")
 
 
 class AlertSettings(Section):
     """The alert rules that are evaluated in the process."""
 
-    enabled: bool = Field(default=True, description="evaluate them")
-    interval: float = Field(default=15.0, gt=0, le=3_600, description="seconds between two evaluations")
+    enabled: Annotated[bool, RESTART] = Field(default=True, description="evaluate them")
+    interval: Annotated[float, RESTART] = Field(
+        default=15.0, gt=0, le=3_600, description="seconds between two evaluations"
+    )
 
 
 class LoggingSettings(Section):

@@ -123,7 +123,7 @@ class RecentValues:
         if percents != self._asked:
             ordered = self._sorted()
             places = _places(len(ordered), percents)
-            self._answers = tuple([ordered[place] for place in places]) if ordered else (0.0,) * len(percents)
+            self._answers = tuple(map(ordered.__getitem__, places)) if ordered else (0.0,) * len(percents)
             self._asked = percents
         return self._answers
 
@@ -131,14 +131,14 @@ class RecentValues:
         ordered = self._ordered
         if ordered is None:
             ordered = self._ordered = array("d", sorted(self._ring))
-        else:
+        elif self._came:
             # Those that went are older than those that came, so they are there; out first, to need no more room.
             for value in self._went:
                 del ordered[bisect_left(ordered, value)]
             for value in self._came:
                 insort(ordered, value)
-        self._came.clear()
-        self._went.clear()
+            self._came.clear()
+            self._went.clear()
         return ordered
 
     def __iter__(self) -> Iterator[float]:
@@ -155,8 +155,8 @@ class RecentValues:
 class RecentExecutions:
     """How the last 100 executions ended, and those of them that `take` has not yet answered. Not thread-safe.
 
-    Two numbers for each, and the error types of those that have one: what a recording writes is small and
-    lies together, and is counted later, many at a time.
+    Two numbers for each, and the error types of those that have one: what a recording writes is little and
+    lies together; it is counted later, many at a time.
 
     >>> recent = RecentExecutions()
     >>> recent.add(1_000_000, 2.5, SUCCESS, None)
@@ -165,12 +165,13 @@ class RecentExecutions:
     ([(1000, 2.5, 1, None)], 1000, (array('d', [2.5]), b'\\x01'))
     """
 
-    __slots__ = ("_errors", "_next", "_rows", "_seconds", "_taken")
+    __slots__ = ("_errors", "_flags", "_next", "_rows", "_seconds", "_taken")
 
     def __init__(self) -> None:
         # Microseconds since the epoch, and the flags in the lowest byte.
         self._rows = array("q")
         self._seconds = array("d")
+        self._flags = bytearray()
         self._errors: dict[int, str] = {}
         self._next = self._taken = 0
 
@@ -200,7 +201,9 @@ class RecentExecutions:
     def take(self) -> tuple[array[float], bytes]:
         """Seconds and flags of the executions that came since this was asked last."""
         since, self._taken = self._taken, self._next
-        return self._seconds[since : self._next], _flags(self._rows[since : self._next])
+        flags = self._rows[since : self._next].tobytes()[_LOWEST::8]
+        self._flags[since : self._next] = flags
+        return self._seconds[since : self._next], flags
 
     @property
     def last(self) -> int | None:
@@ -209,8 +212,8 @@ class RecentExecutions:
 
     @property
     def failure_ratio(self) -> float:
-        """The share of failures, 0.0 without executions."""
-        flags = _flags(self._rows)
+        """The share of failures among those that were taken, 0.0 without any."""
+        flags = self._flags
         return (len(flags) - successes(flags)) / len(flags) if flags else 0.0
 
     def __iter__(self) -> Iterator[tuple[int, float, int, str | None]]:
@@ -225,10 +228,6 @@ class RecentExecutions:
         return len(self._rows)
 
 
-def _flags(rows: array[int]) -> bytes:
-    return rows.tobytes()[_LOWEST :: rows.itemsize]
-
-
-def successes(flags: bytes) -> int:
+def successes(flags: bytes | bytearray) -> int:
     """How many executions with these `flags` succeeded."""
     return flags.count(SUCCESS) + flags.count(SUCCESS | LATE)

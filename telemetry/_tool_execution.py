@@ -63,8 +63,11 @@ class _Counts:
         else:
             failed = self._add_others(flags)
         self.total += sum(seconds)
-        self.shortest = min(self.shortest, *seconds)
-        self.longest = max(self.longest, *seconds)
+        shortest, longest = min(seconds), max(seconds)
+        if shortest < self.shortest:
+            self.shortest = shortest
+        if longest > self.longest:
+            self.longest = longest
         return failed
 
     def _add_others(self, flags: bytes) -> int:

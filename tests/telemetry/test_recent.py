@@ -83,6 +83,6 @@ def test_the_last_hundred_executions_are_kept_and_each_is_taken_once(rows: list[
     assert list(recent) == list(model)
     assert len(recent) == len(model)
     assert recent.last == (len(rows) - 1 if rows else None)
-    assert recent.failure_ratio == (sum(not row[2] & SUCCESS for row in model) / len(model) if model else 0.0)
     assert [*taken, *recent.take()[1]] == [row[1] for row in rows]
+    assert recent.failure_ratio == (sum(not row[2] & SUCCESS for row in model) / len(model) if model else 0.0)
     assert successes(bytes(row[1] for row in rows)) == sum(row[1] & SUCCESS for row in rows)

@@ -28,6 +28,7 @@ def test_exemplars_lead_to_traces_and_spans_to_metrics() -> None:
     (link,) = prometheus["jsonData"]["exemplarTraceIdDestinations"]
     assert link == {"name": "trace_id", "datasourceUid": tempo["uid"]}
     assert tempo["jsonData"]["tracesToMetrics"]["datasourceUid"] == prometheus["uid"]
+    assert tempo["jsonData"]["serviceMap"]["datasourceUid"] == prometheus["uid"]
 
 
 def test_the_queries_from_a_span_ask_only_for_what_exists() -> None:

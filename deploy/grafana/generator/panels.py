@@ -30,6 +30,9 @@ SOURCE: Final = options.DataSourceRef(type_val="prometheus", uid="${datasource}"
 # The service pushes once a minute: with a smaller step a rate would see at most one point.
 _STEP: Final = "1m"
 
+# By the end of a legend: what went well looks alike on every panel, and so does what did not.
+_MEANINGS: Final = {"success": "green", "failure": "red", "rejected": "orange", "ignored": "purple"}
+
 STATES: Final = {"0": ("closed", "green"), "1": ("open", "red"), "2": ("half-open", "orange")}
 """What the values of `circuit_breaker_state` mean."""
 
@@ -113,6 +116,9 @@ def _over_time(
     legend = common.VizLegendOptions().show_legend(True).placement(options.LegendPlacement.BOTTOM)
     tooltip = common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI).sort(options.SortOrder.DESCENDING)
     panel = panel.legend(legend.display_mode(options.LegendDisplayMode.LIST)).tooltip(tooltip).min(0)
+    for word, colour in _MEANINGS.items():
+        fixed = {"mode": "fixed", "fixedColor": colour}
+        panel = panel.override_by_regexp(f"/{word}$/", [models.DynamicConfigValue(id_val="color", value=fixed)])
     return _panel(panel, title, about, queries, unit, width, 8, exemplars=exemplars)
 
 

@@ -27,11 +27,11 @@ _NAMES = 6
 def over_time(axes: Axes, panel: Panel, series: list[Series], exemplars: list[tuple[float, float]], span: Span) -> None:
     """Lines, or stacked bars."""
     custom = panel["fieldConfig"]["defaults"].get("custom", {})
+    colours = look.colours([one.name for one in series], panel["fieldConfig"].get("overrides", []))
     if custom.get("drawStyle") == "bars":
-        _bars(axes, series, span)
+        _bars(axes, series, colours, span)
     else:
-        for at, one in enumerate(series):
-            colour = look.PALETTE[at % len(look.PALETTE)]
+        for one, colour in zip(series, colours, strict=True):
             _line(axes, one, colour, span.step)
         for at, value in exemplars:
             axes.plot(
@@ -44,7 +44,7 @@ def over_time(axes: Axes, panel: Panel, series: list[Series], exemplars: list[tu
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: look.shown(value, unit)))
     axes.yaxis.set_major_locator(MaxNLocator(4))
     _clock(axes, span)
-    _legend(axes, series)
+    _legend(axes, series, colours)
 
 
 def _line(axes: Axes, one: Series, colour: str, step: float) -> None:
@@ -60,11 +60,10 @@ def _line(axes: Axes, one: Series, colour: str, step: float) -> None:
     axes.fill_between(times, values, color=colour, alpha=0.08, linewidth=0)
 
 
-def _bars(axes: Axes, series: list[Series], span: Span) -> None:
+def _bars(axes: Axes, series: list[Series], colours: list[str], span: Span) -> None:
     below: dict[float, float] = {}
-    for at, one in enumerate(series):
+    for one, colour in zip(series, colours, strict=True):
         bottoms = [below.get(time, 0.0) for time in one.times]
-        colour = look.PALETTE[at % len(look.PALETTE)]
         axes.bar(one.times, one.values, span.step * 0.8, bottoms, color=colour, alpha=0.85, linewidth=0)
         for time, value in zip(one.times, one.values, strict=True):
             below[time] = below.get(time, 0.0) + value
@@ -209,8 +208,8 @@ def _clock(axes: Axes, span: Span) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{datetime.fromtimestamp(at, UTC):%H:%M}"))
 
 
-def _legend(axes: Axes, series: list[Series]) -> None:
-    handles = [Rectangle((0, 0), 1, 1, color=look.PALETTE[at % len(look.PALETTE)]) for at in range(len(series))]
+def _legend(axes: Axes, series: list[Series], colours: list[str]) -> None:
+    handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in colours]
     names = [one.name or "value" for one in series]
     if len(names) > _NAMES:
         names = [*names[: _NAMES - 1], f"and {len(names) - _NAMES + 1} more"]

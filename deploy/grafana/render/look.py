@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["COLOURS", "FAINT", "INK", "PAGE", "PALETTE", "PANEL", "mapped", "shown", "threshold"]
+__all__ = ["COLOURS", "FAINT", "INK", "PAGE", "PALETTE", "PANEL", "colours", "mapped", "shown", "threshold"]
 
 PAGE: Final = "#f4f5f5"
 PANEL: Final = "#ffffff"
@@ -24,6 +26,18 @@ COLOURS: Final[Mapping[str, str]] = {
 """Grafana's names."""
 
 _STEPS: Final = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+
+
+def colours(names: Sequence[str], overrides: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A colour for each series: the one that an override gives its name, else the next of the palette."""
+    fixed = {
+        one["matcher"]["options"].strip("/"): COLOURS[one["properties"][0]["value"]["fixedColor"]]
+        for one in overrides
+        if one["matcher"]["id"] == "byRegexp" and one["properties"][0]["id"] == "color"
+    }
+    free = cycle([colour for colour in PALETTE if colour not in fixed.values()] if len(names) > 1 else PALETTE)
+    found = (next((colour for pattern, colour in fixed.items() if re.search(pattern, name)), None) for name in names)
+    return [colour or next(free) for colour in found]
 
 
 def shown(value: float, unit: str) -> str:

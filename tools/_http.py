@@ -27,7 +27,7 @@ from ._http_health import PROBES, HealthFace, index
 from ._http_known import ToolFace
 from ._http_operate import BreakerFace, Switch
 from ._http_problem import ProblemError
-from ._http_route import Answer, Endpoint, authorize, routes
+from ._http_route import Answer, Endpoint, Rules, authorize, routes
 from ._http_scans import ScanFace
 from ._http_telemetry import HttpTelemetry
 from ._http_visit import visit_of
@@ -54,11 +54,13 @@ def http_app(service: Service) -> Starlette:
     """
     serve = service.settings.serve
     file = None if serve.tokens_file is None else TokenFile(serve.tokens_file)
-    endpoints = endpoints_of(service, secured=file is not None)
-    limiter = RateLimiter(lambda: Rate(service.settings.serve.rate))
-    listed = routes(endpoints, limiter, lambda: service.settings.serve.request_timeout)
+    rules = Rules(
+        RateLimiter(lambda: Rate(service.settings.serve.rate)),
+        lambda: service.settings.serve.request_timeout,
+        _audit(service),
+    )
     app = Starlette(
-        routes=[*listed, *_mounted(service)],
+        routes=[*routes(endpoints_of(service, secured=file is not None), rules), *_mounted(service)],
         middleware=[
             Middleware(
                 Guard,
@@ -77,7 +79,7 @@ def http_app(service: Service) -> Starlette:
 
 def endpoints_of(service: Service, *, secured: bool) -> list[Endpoint]:
     """The table of routes, those that are asked most first; `secured` says whether tokens are asked for."""
-    audit, switch = _audit(service), Switch()
+    switch = Switch()
     hub = Hub(asyncio.get_running_loop())
     service.jobs.add_listener(hub.job)
     for breaker in service.app.breakers.registry:
@@ -86,8 +88,8 @@ def endpoints_of(service: Service, *, secured: bool) -> list[Endpoint]:
         *HealthFace(service).endpoints(),
         *ScanFace(service, switch).endpoints(),
         *EventFace(service, hub).endpoints(),
-        *ToolFace(service, audit, switch).endpoints(),
-        *BreakerFace(service, audit).endpoints(),
+        *ToolFace(service, switch).endpoints(),
+        *BreakerFace(service).endpoints(),
         *DiscoveryFace(service).endpoints(),
     ]
     described = _document(table, secured=secured)

@@ -19,6 +19,7 @@ from tracefuse.telemetry import MetricsManager
 from ._http_health import health_of
 from ._http_route import Answer, Endpoint
 from ._http_scans import known_scan
+from ._process import end
 from ._queue import Queued
 from ._threads import in_thread
 from .nmap import HostFinished, PhaseBegan
@@ -172,21 +173,20 @@ class EventFace:
         stopping = asyncio.create_task(self.service.stopping.wait())
         following: asyncio.Task[bytes] | None = None
         try:
-            while not stopping.done():
+            while not self.service.stopping.is_set():
                 following = following or asyncio.ensure_future(anext(events))
                 await asyncio.wait((following, stopping), timeout=self.every, return_when=asyncio.FIRST_COMPLETED)
-                if not following.done():
+                if following.done():
+                    finished, following = following, None
+                    yield finished.result()
+                elif not stopping.done():
                     yield _ALIVE
-                    continue
-                finished, following = following, None
-                yield finished.result()
         except StopAsyncIteration:
             return
         finally:
             stopping.cancel()
             if following is not None:
-                following.cancel()
-                await asyncio.wait((following,))
+                await end(following)
             await events.aclose()
 
 

@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse, Response
 
 from tracefuse.resilience import CircuitBreakerOpenError
 
-from ._audit import Actor, Operation
 from ._auth import Role
 from ._errors import (
     ToolError,
@@ -27,7 +26,6 @@ from ._http_operate import Switch, refuse_other_types
 from ._http_problem import CLIENT_GONE, ProblemError
 from ._http_route import SCANS, Answer, Endpoint
 from ._http_scans import waited
-from ._http_visit import visit_of
 from ._known_io import ToolOutput
 from ._known_output import Asked, completed_output, failed_output
 from ._runner import Completed
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ._app import CompletedScan
-    from ._audit import Audit
     from ._job_view import JobView
     from ._service import Service
 
@@ -60,7 +57,6 @@ class ToolFace:
     """The handlers, around one service and its one tool."""
 
     service: Service
-    audit: Audit
     switch: Switch
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time  # noqa: TID251 (shown as an id, never compared)
@@ -76,9 +72,10 @@ class ToolFace:
                      summary="Run a tool; failures and refusals by the policy come back as outputs",
                      answers={200: Answer("the tool's output", ToolOutput)}, problems=(403, 404, 408, 415, 422, 429)),
             Endpoint(method="POST", path="/tools/{name}/enable", handle=self.enable, role=Role.OPERATE, tag="tools",
-                     summary="Let a tool take requests", answers=switched, problems=(404, 415)),
+                     audited="tool.enable", summary="Let a tool take requests", answers=switched, problems=(404, 415)),
             Endpoint(method="POST", path="/tools/{name}/disable", handle=self.disable, role=Role.OPERATE, tag="tools",
-                     summary="Let a tool take no requests", answers=switched, problems=(404, 415)),
+                     audited="tool.disable", summary="Let a tool take no requests", answers=switched,
+                     problems=(404, 415)),
         ]  # fmt: skip
 
     async def list(self, request: Request) -> Response:
@@ -107,8 +104,6 @@ class ToolFace:
         refuse_other_types(request)
         name = self._known(request)
         self.switch.on = on
-        what = "tool.enable" if on else "tool.disable"
-        self.audit.operation(Operation.UPDATE, what, name, 200, Actor.of(visit_of(request).caller))
         return JSONResponse({"name": name, "enabled": on, "status": "enabled" if on else "disabled"})
 
     def _known(self, request: Request) -> str:

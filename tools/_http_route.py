@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.requests import Request
 from starlette.routing import Route
 
+from ._audit import Actor, Operation
 from ._auth import Role
 from ._http_problem import ProblemError, seconds
 from ._http_visit import visit_of
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
+    from ._audit import Audit
     from ._auth import Principal
     from ._limits import RateLimiter, Taken
 
-__all__ = ["Answer", "Endpoint", "Resource", "authorize", "routes"]
+__all__ = ["Answer", "Endpoint", "Resource", "Rules", "authorize", "routes"]
 
 SCANS: Final = "nmap"
 
@@ -44,7 +46,8 @@ class Endpoint:
     """What is done for one method of one path.
 
     `role` None lets everybody in. A `patient` endpoint takes as long as what it waits for. `tool` is whose
-    rate limit a request counts against. `problems` are the statuses of its own problems.
+    rate limit a request counts against. `problems` are the statuses of its own problems. `audited` is the
+    name under which what is done here is audited, with the names of the path in it; so are refusals.
     """
 
     method: str
@@ -58,19 +61,26 @@ class Endpoint:
     problems: tuple[int, ...] = ()
     patient: bool = False
     tool: str | None = None
+    audited: str | None = None
     tag: str = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for every endpoint: requests a minute, seconds for one, and where actions are written down."""
+
+    limiter: RateLimiter
+    timeout: Callable[[], float]
+    audit: Audit
 
 
 class Resource:
     """A path with its methods, as an ASGI application."""
 
-    def __init__(
-        self, path: str, endpoints: Iterable[Endpoint], limiter: RateLimiter, timeout: Callable[[], float]
-    ) -> None:
+    def __init__(self, path: str, endpoints: Iterable[Endpoint], rules: Rules) -> None:
         self._path = path
         self._endpoints = {endpoint.method: endpoint for endpoint in endpoints}
-        self._limiter = limiter
-        self._timeout = timeout
+        self._rules = rules
         methods = sorted({*self._endpoints, *({"HEAD"} if "GET" in self._endpoints else ())})
         self._allow = ", ".join(methods)
 
@@ -82,18 +92,29 @@ class Resource:
         await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:
-        visit = visit_of(request)
         method = request.method
         endpoint = self._endpoints.get("GET" if method == "HEAD" else method)
         if endpoint is None:
             detail = f"{self._path} takes {self._allow}"
             raise ProblemError(405, "method_not_allowed", detail, headers={"allow": self._allow})
+        if endpoint.audited is None:
+            return await self._allowed(request, endpoint)
+        try:
+            response = await self._allowed(request, endpoint)
+        except ProblemError as problem:
+            self._audit(request, endpoint.audited, problem.status)
+            raise
+        self._audit(request, endpoint.audited, response.status_code)
+        return response
+
+    async def _allowed(self, request: Request, endpoint: Endpoint) -> Response:
+        visit = visit_of(request)
         authorize(visit.principal, endpoint.role)
         if endpoint.tool is not None:
             self._count(request, endpoint.tool)
         if endpoint.patient:
             return await endpoint.handle(request)
-        limit = self._timeout()
+        limit = self._rules.timeout()
         try:
             async with asyncio.timeout(limit):
                 return await endpoint.handle(request)
@@ -106,10 +127,17 @@ class Resource:
     def _count(self, request: Request, tool: str) -> None:
         """Take one request out of the client's rate; say what is left of it in the answer, whatever that is."""
         visit = visit_of(request)
-        taken = self._limiter.take(visit.client, tool)
-        visit.headers |= rate_headers(taken, tool, self._limiter.rate.requests, self._limiter.rate.period)
+        limiter = self._rules.limiter
+        taken = limiter.take(visit.client, tool)
+        visit.headers |= rate_headers(taken, tool, limiter.rate.requests, limiter.rate.period)
         if not taken.allowed:
             raise too_many(taken)
+
+    def _audit(self, request: Request, action: str, status: int) -> None:
+        named = {key: str(value)[:64] for key, value in request.path_params.items()}
+        operation = Operation.DELETE if request.method == "DELETE" else Operation.UPDATE
+        actor = Actor.of(visit_of(request).caller)
+        self._rules.audit.operation(operation, action.format(**named), next(iter(named.values()), ""), status, actor)
 
 
 def rate_headers(taken: Taken, name: str, requests: int, period: float) -> dict[str, str]:
@@ -141,9 +169,9 @@ def authorize(principal: Principal | None, role: Role | None) -> None:
         raise ProblemError(403, "forbidden", detail, {"role": principal.role.name.lower(), "needs": needs})
 
 
-def routes(endpoints: Iterable[Endpoint], limiter: RateLimiter, timeout: Callable[[], float]) -> list[Route]:
+def routes(endpoints: Iterable[Endpoint], rules: Rules) -> list[Route]:
     """One route for each path of the table, in the order of the table."""
     by_path: dict[str, list[Endpoint]] = {}
     for endpoint in endpoints:
         by_path.setdefault(endpoint.path, []).append(endpoint)
-    return [Route(path, Resource(path, group, limiter, timeout)) for path, group in by_path.items()]
+    return [Route(path, Resource(path, group, rules)) for path, group in by_path.items()]

@@ -93,7 +93,7 @@ class ScanFace:
             Endpoint(method="GET", path=one, handle=self.show, tag="scans", summary="How a scan stands",
                      answers={200: Answer("the scan", ScanView)}, problems=(404,)),
             Endpoint(method="DELETE", path=one, handle=self.cancel, role=Role.SCAN, tag="scans", patient=True,
-                     summary="Stop a scan; what it had found is kept",
+                     summary="Stop a scan; what it had found is kept", audited="scan.cancel",
                      answers={200: Answer("the scan, stopped", ScanView)}, problems=(403, 404, 409)),
             Endpoint(method="GET", path=f"{one}/result", handle=self.result, tag="scans",
                      summary="The result of a scan, partial ones included",

@@ -35,7 +35,8 @@ _CONNECTIONS_PER_REQUEST: Final = 2
 def server_config(app: ASGIApp, settings: Settings, *, grace: int) -> uvicorn.Config:
     """How uvicorn serves `app`: with the limits of the settings, TLS where they say so, and no trust in proxies.
 
-    At the end answers have `grace` seconds to reach their clients. X-Forwarded-For is not believed, as anybody can write it; the client is whoever connects.
+    At the end answers have `grace` seconds to reach their clients. X-Forwarded-For is not believed, as
+    anybody can write it; the client is whoever connects.
     """
     serve = settings.serve
     return uvicorn.Config(

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk._logs.export import (
     BatchLogRecordProcessor,
     ConsoleLogRecordExporter,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from ._config import BatchConfig, OtlpConfig, SignalConfig, TelemetryConfig
 
-__all__ = ["check_tls_files", "push_log_processors", "push_metric_readers", "push_span_processors"]
+__all__ = ["PushReader", "check_tls_files", "push_log_processors", "push_metric_readers", "push_span_processors"]
 
 
 def check_tls_files(environ: Mapping[str, str]) -> None:
@@ -84,7 +85,7 @@ def push_log_processors(
     return processors, deliveries
 
 
-def push_metric_readers(config: TelemetryConfig) -> tuple[list[PeriodicExportingMetricReader], list[Delivery]]:
+def push_metric_readers(config: TelemetryConfig) -> tuple[list[PushReader], list[Delivery]]:
     """The readers that push metrics, and the accounts they keep."""
     exporters: list[MetricExporter] = []
     deliveries: list[Delivery] = []
@@ -92,11 +93,20 @@ def push_metric_readers(config: TelemetryConfig) -> tuple[list[PeriodicExporting
         exporters.append(ConsoleMetricExporter(out=sys.stderr))
     if config.metrics.otlp:
         delivery = _delivery("metrics", config.metrics.otlp)
-        exporter = _exporter("metric_exporter", "OTLPMetricExporter", config.metrics.otlp, None)
+        exporter = _exporter("metric_exporter", "OTLPMetricExporter", config.metrics.otlp, NoOpMeterProvider())
         exporters.append(_MetricExporter(exporter, delivery))
         deliveries.append(delivery)
     interval = config.metric_interval * 1000.0
-    return [PeriodicExportingMetricReader(exporter, interval) for exporter in exporters], deliveries
+    return [PushReader(exporter, interval) for exporter in exporters], deliveries
+
+
+class PushReader(PeriodicExportingMetricReader):
+    """Pushes metrics; its exporter counts what it exported once it is told where."""
+
+    def count_exports(self, meters: MeterProvider) -> None:
+        """Count exports on `meters`, which exists only after its readers and which the SDK does not hand on."""
+        if isinstance(self._exporter, _MetricExporter):
+            self._exporter.set_meter_provider(meters)
 
 
 def _delivery(what: str, otlp: OtlpConfig) -> Delivery:
@@ -107,7 +117,7 @@ def _delivery(what: str, otlp: OtlpConfig) -> Delivery:
     return delivery
 
 
-def _exporter(module: str, name: str, otlp: OtlpConfig, meters: MeterProvider | None) -> Any:
+def _exporter(module: str, name: str, otlp: OtlpConfig, meters: MeterProvider) -> Any:
     """Endpoint, headers and TLS files are left to the exporter, which reads the environment."""
     if otlp.protocol == "grpc":
         package, kinds = "opentelemetry.exporter.otlp.proto.grpc", import_module("grpc").Compression
@@ -188,6 +198,9 @@ class _MetricExporter(MetricExporter):
             0, lambda: self._inner.export(metrics_data, timeout_millis, **kwargs) is MetricExportResult.SUCCESS
         )
         return MetricExportResult.SUCCESS if done else MetricExportResult.FAILURE
+
+    def set_meter_provider(self, meters: MeterProvider) -> None:
+        self._inner.set_meter_provider(meters)
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         return bool(self._inner.force_flush(timeout_millis))

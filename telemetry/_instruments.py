@@ -12,7 +12,7 @@ from ._names import Attribute
 from ._sanitize import TOOL_ERROR_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
 __all__ = ["TOOL_ERROR_TYPES", "ScanInstruments", "ToolInstruments"]
 
@@ -89,6 +89,32 @@ class ScanInstruments:
         self._queue = instrumentation.up_down_counter("tracefuse.queue.length")
         self._wait = instrumentation.histogram("tracefuse.queue.wait")
 
+    def declare(
+        self,
+        tool: str,
+        *,
+        rules: Iterable[str] = (),
+        kinds: Iterable[str] = (),
+        host_states: Iterable[str] = (),
+        port_states: Iterable[str] = (),
+    ) -> None:
+        """Make the series of `tool` at 0, for all values that their attributes can take.
+
+        Prometheus does not see a counter's first step when that step makes the series: an alert on the
+        first refusal would stay silent. Once per provider, when the application is built.
+
+        >>> scans = ScanInstruments()
+        >>> scans.declare("nmap", rules=["target.network"], kinds=["port.opened"], host_states=["up", "down"])
+        """
+        for rule in rules:
+            self.refused(tool, rule, 0)
+        for kind in kinds:
+            self.changes(tool, kind, 0)
+        for state in host_states:
+            self.hosts(tool, state, 0)
+        for state in port_states:
+            self.ports(tool, state, 0)
+
     @_never_raises
     def ended(self, tool: str, status: str, *, seconds: float) -> None:
         """An admitted scan ended, `seconds` after it was asked for."""
@@ -107,12 +133,12 @@ class ScanInstruments:
     @_never_raises
     def changes(self, tool: str, kind: str, count: int = 1) -> None:
         """A scan differs from the one before in `count` things of `kind`."""
-        self._changes.add(count, {Attribute.TOOL: tool, Attribute.KIND: kind})
+        self._changes.add(count, {Attribute.TOOL: tool, Attribute.KIND: str(kind)})
 
     @_never_raises
-    def refused(self, tool: str, rule: str) -> None:
-        """The policy refused a request by `rule`."""
-        self._refusals.add(1, {Attribute.TOOL: tool, Attribute.RULE: rule})
+    def refused(self, tool: str, rule: str, count: int = 1) -> None:
+        """The policy refused `count` requests by `rule`."""
+        self._refusals.add(count, {Attribute.TOOL: tool, Attribute.RULE: str(rule)})
 
     @_never_raises
     def queued(self, tool: str, reason: str) -> None:

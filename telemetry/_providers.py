@@ -150,6 +150,8 @@ def _meters(
     exemplars = _EXEMPLAR_FILTERS[config.exemplar_filter]()
     readers = [reader, *pushing, *extra]
     meters = MeterProvider(readers, resource, exemplars, shutdown_on_exit=False, views=tool_views())
+    for one in pushing:
+        one.count_exports(meters)
     remember_reader(meters, reader)
     return meters, reader, owed
 

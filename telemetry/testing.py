@@ -123,7 +123,7 @@ class InMemoryTelemetry:
             if name in {None, record.event_name}
         )
 
-    def metric(self, name: str, **attributes: AnyValue) -> float | None:
+    def metric(self, name: str, /, **attributes: AnyValue) -> float | None:
         """The sum of all values of the metric `name` whose attributes contain these; None when there is none.
 
         A histogram's value is its count. Dots of attribute keys are written as underscores: `error_type`.

@@ -92,14 +92,18 @@ def test_histograms_go_exponential_over_otlp_while_the_exposition_keeps_its_buck
     assert exponential.aggregation_temporality == 1  # delta
 
 
-def test_the_sdks_own_metrics_tell_what_was_exported(otlp_receiver: Receivers) -> None:
-    receiver = otlp_receiver("grpc")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_sdks_own_metrics_tell_what_was_exported(otlp_receiver: Receivers, protocol: str) -> None:
+    receiver = otlp_receiver(protocol)
     with configure(receiver.environ | {"OTEL_BSP_SCHEDULE_DELAY": "10"}, set_global=False) as telemetry:
         telemetry.instrumentation.tracer.start_span("work").end()
+        telemetry.instrumentation.counter("tracefuse.policy.refusals").add(1, {"tool": "nmap", "rule": "target.form"})
         assert receiver.arrived.wait(10)
+        telemetry.meter_provider.force_flush()  # type: ignore[attr-defined]
         text = telemetry.exposition().body.decode()
     assert "otel_sdk_processor_span_queue_capacity" in text
     assert "otel_sdk_exporter_span_inflight" in text
+    assert "otel_sdk_exporter_metric_data_point_exported_total{" in text
 
 
 def test_nothing_connects_without_an_endpoint(otlp_receiver: Receivers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,3 +82,18 @@ def test_recording_never_raises(memory: InMemoryTelemetry) -> None:
 def test_they_follow_the_global_providers_by_default() -> None:
     ToolInstruments().start("nmap")
     ScanInstruments().refused("nmap", "target")
+
+
+def test_series_are_there_before_their_first_event(memory: InMemoryTelemetry) -> None:
+    scans = ScanInstruments(memory.telemetry.instrumentation)
+    scans.declare("nmap", rules=["target.network"], kinds=["port.opened"], host_states=["up"], port_states=["open"])
+    text = memory.telemetry.exposition().body.decode()
+    for series in (
+        'tracefuse_policy_refusals_total{rule="target.network",tool="nmap"} 0.0',
+        'tracefuse_scan_changes_total{kind="port.opened",tool="nmap"} 0.0',
+        'tracefuse_scan_hosts_total{state="up",tool="nmap"} 0.0',
+        'tracefuse_scan_ports_total{state="open",tool="nmap"} 0.0',
+    ):
+        assert series in text
+    scans.refused("nmap", "target.network")
+    assert memory.metric("tracefuse.policy.refusals", rule="target.network") == 1

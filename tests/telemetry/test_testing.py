@@ -66,6 +66,12 @@ def test_metrics_are_summed_over_what_is_not_asked_for(memory: InMemoryTelemetry
     assert memory.metric("unknown") is None
 
 
+def test_an_attribute_may_be_called_name(memory: InMemoryTelemetry) -> None:
+    memory.telemetry.instrumentation.counter("circuit_breaker.transitions").add(1, {"name": "nmap"})
+    assert memory.metric("circuit_breaker.transitions", name="nmap") == 1
+    assert memory.metric("circuit_breaker.transitions", name="other") is None
+
+
 def test_clear_forgets_spans_and_events(memory: InMemoryTelemetry) -> None:
     record(memory)
     memory.clear()

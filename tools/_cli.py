@@ -9,6 +9,7 @@ import click
 
 from ._cli_breakers import breakers
 from ._cli_config import config, config_options
+from ._cli_history import history
 from ._cli_operations import dashboards, sidecar
 from ._cli_schedule import schedule
 from ._cli_token import token
@@ -80,6 +81,7 @@ _form = click.option(
 @click.option("-x", "--exclude", multiple=True, help="An address or network to leave out; may be repeated.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for one run of nmap.")
 @click.option("--dry-run", is_flag=True, help="Show what would be run, or why it is refused; start nothing.")
+@click.option("--no-history", is_flag=True, help="Do not keep this scan in the history.")
 @_form
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json; errors are JSON then, too.")
 def scan(
@@ -89,6 +91,7 @@ def scan(
     exclude: tuple[str, ...],
     timeout: float | None,
     dry_run: bool,
+    no_history: bool,
     form: str,
     as_json: bool,
 ) -> None:
@@ -112,8 +115,7 @@ def scan(
         request = ScanRequest(
             targets=targets, template=template, extra_args=extra_args, exclude=exclude, timeout=timeout
         )
-        act = show_plan if dry_run else run_scan
-        sys.exit(act(request, form))
+        sys.exit(show_plan(request, form) if dry_run else run_scan(request, form, keep=not no_history))
 
 
 @cli.command()
@@ -127,38 +129,42 @@ def templates(as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("result", type=click.Path(exists=True, dir_okay=False))
+@click.argument("result")
 @_form
 def show(result: str, form: str) -> None:
-    """Print the scan result in the file RESULT, in any form.
+    """Print the scan result RESULT, a file or a scan's id, in any form.
 
-    The file holds nmap's XML, grepable or normal output, or JSON from `tracefuse scan --json`.
+    A file holds nmap's XML, grepable or normal output, or JSON from `tracefuse scan --json`. An id may be
+    shortened as long as it is the only one that begins so; `tracefuse history` lists them.
 
     \b
-    Example:
+    Examples:
       nmap -oX scan.xml 127.0.0.1
       tracefuse show scan.xml --format csv
+      tracefuse show 4f2a
     """
     with exit_codes(as_json=form == "json"):
-        from ._saved import read_report
-        from ._writers import print_report
+        from ._history_session import show_result
 
-        print_report(read_report(result), form)
+        show_result(result, form)
 
 
 @cli.command()
-@click.argument("old", type=click.Path(exists=True, dir_okay=False))
-@click.argument("new", type=click.Path(exists=True, dir_okay=False))
+@click.argument("old")
+@click.argument("new", required=False)
 @click.option("--ignore-script", "scripts", multiple=True, help="Leave this script's output out; may be repeated.")
 @click.option("--ignore-udp-open-filtered", "udp", is_flag=True, help="UDP ports that only did not answer are no news.")
 @click.option("--json", "as_json", is_flag=True, help="Print the changes as JSON.")
-def diff(old: str, new: str, scripts: tuple[str, ...], udp: bool, as_json: bool) -> None:
-    """Show what changed from the scan in OLD to the scan in NEW.
+def diff(old: str, new: str | None, scripts: tuple[str, ...], udp: bool, as_json: bool) -> None:
+    """Show what changed from the scan in OLD to the scan in NEW: files, or ids of scans in the history.
 
-    The files hold nmap XML, or JSON from `tracefuse scan --json`. Exit code 1 when something changed.
+    With one id alone: what changed to that scan from the last one before it that asked the same. Files
+    hold nmap XML, or JSON from `tracefuse scan --json`. Exit code 1 when something changed.
 
     \b
-    Example:
+    Examples:
+      tracefuse diff 4f2a
+      tracefuse diff 4f2a 9c01
       tracefuse scan 127.0.0.1 --json > monday.json
       tracefuse scan 127.0.0.1 --json > tuesday.json
       tracefuse diff monday.json tuesday.json
@@ -238,6 +244,7 @@ def metrics(url: str, once: bool, as_json: bool, as_csv: bool, interval: float, 
 cli.add_command(breakers)
 cli.add_command(config)
 cli.add_command(dashboards)
+cli.add_command(history)
 cli.add_command(schedule)
 cli.add_command(sidecar)
 cli.add_command(token)

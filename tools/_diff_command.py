@@ -1,4 +1,4 @@
-"""`tracefuse diff`: what changed between two results on disk."""
+"""`tracefuse diff`: what changed between two results, in files or in the history."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ._exit import ExitCode
-from ._saved import read_report
+from ._history_session import saved
 from .nmap import VOLATILE_SCRIPTS, diff
 
 if TYPE_CHECKING:
@@ -21,21 +21,30 @@ _CHANGED = ExitCode.FAILED
 
 
 def show_diff(
-    old: str, new: str, *, as_json: bool, ignore_scripts: Collection[str] = (), ignore_udp_open_filtered: bool = False
+    old: str,
+    new: str | None,
+    *,
+    as_json: bool,
+    ignore_scripts: Collection[str] = (),
+    ignore_udp_open_filtered: bool = False,
 ) -> ExitCode:
-    """Print the changes from the result in the file `old` to that in `new`.
+    """Print the changes from the result `old` to `new`, both files or ids of scans in the history.
 
-    Scripts whose output is never twice the same are left out always; `ignore_scripts` names more.
+    Without `new`, the changes to the scan `old` from the last one that can be compared with it. Scripts
+    whose output is never twice the same are left out always; `ignore_scripts` names more.
 
     Raises:
-        ParseError: a file is no result.
+        ParseError: there is no such file or scan, or it holds no result.
+        HistoryError: the history cannot be read.
     """
-    found = diff(
-        read_report(old),
-        read_report(new),
-        ignore_udp_open_filtered=ignore_udp_open_filtered,
-        ignore_scripts=VOLATILE_SCRIPTS | set(ignore_scripts),
-    )
+    with saved() as results:
+        before, after = (results.before(old)[1], old) if new is None else (results.report(old), new)
+        found = diff(
+            before,
+            results.report(after),
+            ignore_udp_open_filtered=ignore_udp_open_filtered,
+            ignore_scripts=VOLATILE_SCRIPTS | set(ignore_scripts),
+        )
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     elif found.changes:

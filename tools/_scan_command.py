@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import signal
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,19 +21,26 @@ from tracefuse.telemetry import package_version
 from ._app import build
 from ._errors import ToolError
 from ._exit import ExitCode
+from ._history_records import ScanState
+from ._history_session import history_at_hand
 from ._live import LiveView
 from ._render import report_table, summary
 from ._result import completed_to_dict, partial_to_dict
-from ._runner import Completed
+from ._runner import Completed, new_scan_id
+from ._scan_record import RecordKeeper
 from ._session import application, command_settings
 from ._tool import Caller, CallerKind
 from ._writers import print_report
 from .nmap import Report
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from tracefuse.telemetry import Telemetry
 
     from ._app import App, CompletedScan, ScanStream
+    from ._history import History
+    from ._scan_record import ScanRecord
     from ._settings import Settings
     from .nmap import ScanRequest
 
@@ -52,32 +60,58 @@ def show_plan(request: ScanRequest, form: str) -> ExitCode:
     return ExitCode.DONE
 
 
-def run_scan(request: ScanRequest, form: str) -> ExitCode:
+def run_scan(request: ScanRequest, form: str, *, keep: bool = True) -> ExitCode:
     """Run one scan, print its result as `form` says (table, json, or one of `WRITERS`), and flush telemetry.
 
-    Raises what `Runner.run` raises.
+    With `keep` it is in the history afterwards, however it ends. Raises what `Runner.run` raises.
     """
+    settings = command_settings()
     try:
-        with application(command_settings()) as (app, telemetry):
-            return asyncio.run(_scan(app, telemetry, request, form))
+        with application(settings) as (app, telemetry), history_at_hand(settings) if keep else nullcontext() as history:
+            record = None if history is None else _record(history, app, telemetry, request)
+            return asyncio.run(_scan(app, telemetry, request, form, record))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
 
 
-async def _scan(app: App, telemetry: Telemetry, request: ScanRequest, form: str) -> ExitCode:
+def _record(history: History, app: App, telemetry: Telemetry, request: ScanRequest) -> ScanRecord:
+    keeper = RecordKeeper(
+        history,
+        instrumentation=telemetry.instrumentation,
+        redacts=lambda: app.settings.telemetry.redact_targets,
+    )
+    return keeper.record(new_scan_id(), request, _caller())
+
+
+async def _scan(app: App, telemetry: Telemetry, request: ScanRequest, form: str, record: ScanRecord | None) -> ExitCode:
     _cancel_on_sigterm()
     # A shell or CI job that has a trace passes it on in the environment (OpenTelemetry, "Environment
     # Variables as Context Propagation Carriers").
     context.attach(propagate.extract({name.lower(): value for name, value in os.environ.items()}))
     with LiveView(Console(stderr=True), f"nmap, {request.template or 'own options'}") as live:
-        done = await _followed(app.stream(request, caller=_caller()), live, form)
+        scan_id = None if record is None else record.start.scan_id
+        stream = app.stream(request, caller=_caller(), scan_id=scan_id, recorder=record)
+        async with _kept(record, stream):
+            done = await _followed(stream, live, form)
     if form == "table":
         _print_completed(done, telemetry, app.settings)
+        _print_record(record)
     elif form == "json":
         click.echo(json.dumps(completed_to_dict(done), indent=2))
     else:
         print_report(done.result, form)
     return ExitCode.DONE
+
+
+@asynccontextmanager
+async def _kept(record: ScanRecord | None, stream: ScanStream) -> AsyncGenerator[None]:
+    """Keep also what does not come to its end."""
+    try:
+        yield
+    except BaseException as error:
+        if record is not None:
+            await record.failed(error, stream.result, stopped_as=ScanState.CANCELLED)
+        raise
 
 
 async def _followed(stream: ScanStream, live: LiveView, form: str) -> CompletedScan:
@@ -122,6 +156,18 @@ def _print_completed(done: CompletedScan, telemetry: Telemetry, settings: Settin
     if done.trace_id is not None:
         console.print(f"trace {done.trace_id}", highlight=False)
         console.print(_where_to_look(done.trace_id, telemetry, settings), style="dim", highlight=False, markup=False)
+
+
+def _print_record(record: ScanRecord | None) -> None:
+    if record is None or record.end is None or not record.stored:
+        return
+    console, scan_id, end = Console(), record.start.scan_id, record.end
+    if not end.changes:
+        console.print(f"kept as {scan_id}", highlight=False)
+        return
+    count = f"{len(end.changes):,} change{'s' if len(end.changes) != 1 else ''}"
+    console.print(f"kept as {scan_id}: {count} since scan {end.compared_with}", highlight=False)
+    console.print(f"tracefuse diff {scan_id}", style="dim", highlight=False)
 
 
 def _where_to_look(trace_id: str, telemetry: Telemetry, settings: Settings) -> str:

@@ -22,6 +22,7 @@ HOW_TO_GET: Final = {
     "prometheus": "apt install prometheus, or put prometheus of a Prometheus release on PATH",
     "ndiff": "apt install ndiff, or dnf install nmap-ndiff",
     "xmllint": "apt install libxml2-utils",
+    "node": "apt install nodejs npm, version 20 or newer, and a network that reaches npm's registry once",
     "collector": "make collector",
 }
 

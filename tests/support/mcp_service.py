@@ -36,6 +36,7 @@ __all__ = [
     "failing_nmap",
     "hanging_nmap",
     "http_endpoint",
+    "patient_nmap",
     "process_of",
     "quick_nmap",
     "running_service",
@@ -60,6 +61,13 @@ def quick_nmap(folder: Path, report: bytes = ONE_HOST) -> str:
     """Writes `report` at once, and a line to `ran`."""
     (folder / "report.xml").write_bytes(report)
     return _nmap(folder, f'cat "{folder / "report.xml"}" > "$out"')
+
+
+def patient_nmap(folder: Path) -> str:
+    """Takes two seconds."""
+    (folder / "report.xml").write_bytes(ONE_HOST)
+    report = folder / "report.xml"
+    return _nmap(folder, f'head -n 6 "{report}" > "$out"; sleep 2; tail -n +7 "{report}" > "$out"')
 
 
 def hanging_nmap(folder: Path) -> str:

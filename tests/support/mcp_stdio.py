@@ -15,7 +15,7 @@ from mcp.client.stdio import stdio_client
 
 from support.cli import COMMAND
 
-__all__ = ["META", "Wire", "over_stdio", "wire"]
+__all__ = ["META", "SERVE", "Wire", "over_stdio", "wire"]
 
 SERVE = [*COMMAND, "serve", "--mcp", "stdio"]
 

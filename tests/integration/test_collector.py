@@ -125,6 +125,7 @@ def test_without_a_backend_it_is_quiet_and_keeps_nothing(collector_binary: Path,
         assert collector.own_value("otelcol_receiver_accepted_spans") == 1
     levels = {json.loads(line)["level"] for line in collector.log().splitlines()}
     assert levels == {"info"}
+    assert "deprecated" not in collector.log().lower()
     assert collector.stored() == b""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.certificates import Authority
-from support.collector import Collector, running, sending_to
+from support.collector import OVERLAYS, Collector, running, sending_to
 from support.otlp import OtlpReceiver
 from support.polling import eventually
 from support.service import service
@@ -40,7 +41,23 @@ def traces(tempo: OtlpReceiver) -> list[str]:
     return [span.trace_id.hex() for span in tempo.spans()]
 
 
-# --- debug ---
+@pytest.mark.parametrize("overlay", sorted(path.stem for path in OVERLAYS.glob("*.yaml")))
+def test_it_starts_without_a_warning(
+    collector_binary: Path, authority: Authority, tmp_path: Path, overlay: str
+) -> None:
+    own = authority.issue(overlay)
+    environ = {
+        "OTELCOL_GATEWAY_CERT_FILE": str(own.certificate),
+        "OTELCOL_GATEWAY_KEY_FILE": str(own.key),
+        "OTELCOL_VENDOR_ENDPOINT": "https://127.0.0.1:1",
+    }
+    with running(collector_binary, tmp_path, environ, [overlay]) as collector:
+        lines = collector.log().splitlines()
+    assert {json.loads(line)["level"] for line in lines} == {"info"}
+    assert not [line for line in lines if "deprecated" in line.lower()]
+
+
+# --- seeing all, keeping all ---
 
 
 def test_debug_prints_every_signal_and_what_was_made_of_it(collector_binary: Path, tmp_path: Path) -> None:

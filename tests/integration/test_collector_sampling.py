@@ -120,7 +120,7 @@ def test_the_share_is_kept_of_the_rest_and_the_same_by_every_collector(collector
     sent = [Made(trace=f"trace {number}") for number in range(2000)]
     kept = [share(collector_binary, tmp_path / one, sent) for one in ("first", "second")]
     assert kept[0] == kept[1]
-    assert 350 < len(kept[0]) < 450, "20 % is the default"
+    assert 350 < len(kept[0]) < 450, "20 % of 2000"
 
 
 def share(collector_binary: Path, directory: Path, sent: list[Made]) -> set[str]:

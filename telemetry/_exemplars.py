@@ -67,8 +67,13 @@ class LastOfEachBucket(ExemplarReservoir):
 
 
 def reservoirs(_aggregation: type) -> Callable[..., ExemplarReservoir]:
-    """What a `View` wants: the reservoir for any aggregation. One that asks for places gets the SDK's own."""
-    return lambda **places: (SimpleFixedSizeExemplarReservoir if "size" in places else LastOfEachBucket)(**places)
+    """What a `View` wants: the reservoir for any aggregation."""
+    return _reservoir
+
+
+def _reservoir(**places: Any) -> ExemplarReservoir:
+    """The SDK's own for an aggregation that asks for a number of places, an exponential histogram."""
+    return SimpleFixedSizeExemplarReservoir(**places) if "size" in places else LastOfEachBucket(**places)
 
 
 class ExemplarStore:

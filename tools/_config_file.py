@@ -89,10 +89,13 @@ def read_config_file(path: Path) -> ConfigFile:
 def _text(path: Path) -> str:
     try:
         # Without O_NONBLOCK a pipe would be waited for.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise _refused(path, "it is no regular file")
-            data = file.read(MAX_BYTES + 1)
+            data = os.read(descriptor, MAX_BYTES + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise _refused(path, f"it cannot be read: {error.strerror}") from error
     if len(data) > MAX_BYTES:

@@ -123,9 +123,9 @@ def _take_unknown_variable(
     elif names:
         variables = ", ".join(table[name].variable for name in names)
         layer.problems.append(SettingProblem(section, text, f"it is a group of settings: {variables}", origin))
-    elif likely := nearest(variable, [setting.variable for setting in table.values()]):
+    elif likely := nearest(variable.removeprefix(PREFIX), [s.variable.removeprefix(PREFIX) for s in table.values()]):
         # No section of ours, so it may be somebody else's: a word is enough.
-        layer.warnings.append(f"{variable} is no setting and has no effect; did you mean {likely}?")
+        layer.warnings.append(f"{variable} is no setting and has no effect; did you mean {PREFIX}{likely}?")
 
 
 def command_line_layer(overrides: Mapping[str, object], table: Mapping[str, Setting]) -> Layer:

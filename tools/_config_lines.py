@@ -13,7 +13,10 @@ __all__ = ["Name", "toml_lines"]
 Name: TypeAlias = tuple[str, ...]
 """A name in a file, from the outermost table on."""
 
-_PATIENCE: Final = 50
+_ENDS: Final = ("]", '"""', "'''")
+"""One of these is on the last line of every value of several lines."""
+
+_PATIENCE: Final = 20
 """How many times the length of a text may be parsed: one made to be slow is told without some lines."""
 
 
@@ -46,6 +49,8 @@ def _statements(text: str) -> Iterator[tuple[int, str, dict[str, object]]]:
         if not waiting:
             began = number
         waiting += line + "\n"
+        if number > began and not any(end in line for end in _ENDS):
+            continue
         left -= len(waiting)
         if left < 0:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from ._config_lines import Name
 
 __all__ = ["UnusableYamlError", "read_yaml"]
+
+_DEEPEST: Final = 20
+"""Levels of nesting; no setting has more than five."""
 
 
 class UnusableYamlError(ValueError):
@@ -36,7 +39,7 @@ def read_yaml(text: str) -> tuple[object, Mapping[Name, int]]:
     ({'policy': {'max_addresses': 0}}, {('policy',): 1, ('policy', 'max_addresses'): 2})
     """
     try:
-        _refuse_aliases(text)
+        _refuse_bombs(text)
         loader = yaml.SafeLoader(text)
         try:
             node = loader.get_single_node()
@@ -56,11 +59,16 @@ def read_yaml(text: str) -> tuple[object, Mapping[Name, int]]:
         raise UnusableYamlError(str(error).partition("\n")[0]) from error
 
 
-def _refuse_aliases(text: str) -> None:
+def _refuse_bombs(text: str) -> None:
+    """Look at the text piece by piece; PyYAML takes ever longer for each level, so the depth is limited here."""
+    depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else None
         if isinstance(event, yaml.AliasEvent):
-            line = event.start_mark.line + 1 if event.start_mark else None
             raise UnusableYamlError(f"the alias *{event.anchor} is not allowed; write it out", line)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise UnusableYamlError("it is nested too deeply", line)
 
 
 def _lines(node: Any, above: Name) -> Iterator[tuple[Name, int]]:

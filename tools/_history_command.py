@@ -44,11 +44,11 @@ def moment_of(text: str, now: datetime) -> datetime:
     >>> moment_of("7d", now).isoformat(), moment_of("2026-03-01", now).isoformat()
     ('2026-03-01T12:00:00+00:00', '2026-03-01T00:00:00+00:00')
     """
-    if (age := _AGE.fullmatch(text)) is not None:
-        return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
     try:
+        if (age := _AGE.fullmatch(text)) is not None:
+            return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
         at = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         message = f"{text!r} is no date, time or age; for example 2026-03-01, 2026-03-01T12:00+01:00, 7d, 12h or 30m"
         raise click.BadParameter(message) from None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +94,15 @@ def test_a_rule_can_be_evaluated_and_a_recorded_one_has_data(live: Live, rule: d
         assert live.answer(rule["expr"])
     else:
         assert isinstance(live.prometheus.query(rule["expr"]), list)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="needs matplotlib: pip install --group docs")
+def test_every_dashboard_can_be_drawn_from_it(live: Live, tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "deploy/grafana/render", live.prometheus.url, tmp_path, "--minutes", "3"]
+    subprocess.run(command, check=True, timeout=120)
+    pictures = {path.stem: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(pictures) == {board["uid"] for board in BOARDS}
+    assert all(picture.startswith(b"\x89PNG") and len(picture) < 300_000 for picture in pictures.values())
 
 
 def test_prometheus_has_loaded_the_rules(live: Live) -> None:

@@ -38,8 +38,9 @@ RECORDED = {
     "mcp.server.operation.duration": "this service is asked over HTTP, not MCP",
     "tracefuse.metrics.repaired": "nothing was wrong with the values",
     "tracefuse.metrics.evictions": "needs more tools than there are",
-    "tracefuse.alert.state": "the service has no rules by default",
-    "tracefuse.health.status": "checks are asked for, not pushed",
+    "tracefuse.schedule.runs": "nothing is scheduled here",
+    "tracefuse.config.reloads": "nobody changes the configuration here",
+    "tracefuse.config.version": "as the reloads",
 }
 """Instruments that a recorder records here, and why the service does not."""
 

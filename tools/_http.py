@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ._audit import Audit
@@ -23,16 +22,16 @@ from ._exposure import Doors
 from ._http_discovery import DiscoveryFace
 from ._http_events import EventFace, Hub
 from ._http_guard import Guard
-from ._http_health import PROBES, HealthFace, index
+from ._http_health import PROBES, HealthFace
+from ._http_index import described
 from ._http_known import ToolFace
 from ._http_operate import BreakerFace, Switch
 from ._http_problem import ProblemError
-from ._http_route import Answer, Endpoint, Rules, authorize, routes
+from ._http_route import Endpoint, Rules, authorize, routes
 from ._http_scans import ScanFace
 from ._http_telemetry import HttpTelemetry
 from ._http_visit import visit_of
 from ._limits import Gate, Rate, RateLimiter
-from ._openapi import openapi
 from ._token_file import TokenFile
 
 if TYPE_CHECKING:
@@ -92,27 +91,7 @@ def endpoints_of(service: Service, *, secured: bool) -> list[Endpoint]:
         *BreakerFace(service).endpoints(),
         *DiscoveryFace(service).endpoints(),
     ]
-    described = _document(table, secured=secured)
-    return [*table, described, index([*table, described])]
-
-
-def _document(table: list[Endpoint], *, secured: bool) -> Endpoint:
-    """`GET /openapi.json`: the table as an OpenAPI document."""
-
-    async def show(request: Request) -> Response:
-        del request
-        return JSONResponse(document)
-
-    endpoint = Endpoint(
-        method="GET",
-        path="/openapi.json",
-        handle=show,
-        role=None,
-        summary="This interface as an OpenAPI document",
-        answers={200: Answer("the document", media="application/json")},
-    )
-    document = openapi([*table, endpoint], secured=secured)
-    return endpoint
+    return described(table, secured=secured)
 
 
 def _audit(service: Service) -> Audit:

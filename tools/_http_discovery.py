@@ -45,7 +45,7 @@ class DiscoveryFace:
         return [
             Endpoint(method="GET", path="/sd", handle=self.targets, query=DiscoveryQuery, tag="discovery",
                      summary="Hosts that were found with this port open, as http_sd targets; off by default",
-                     answers={200: Answer("the targets", TargetGroups)}, problems=(404, 422)),
+                     answers={200: Answer("the targets", TargetGroups)}, problems=(404,)),
         ]  # fmt: skip
 
     async def targets(self, request: Request) -> Response:

@@ -130,7 +130,7 @@ class EventFace:
 
     def endpoints(self) -> list[Endpoint]:
         """The two streams."""
-        stream = {200: Answer("events, until the client hangs up or the service ends", media="text/event-stream")}
+        stream = {200: Answer("events, until the client hangs up or the service ends", media=("text/event-stream",))}
         return [
             Endpoint(method="GET", path="/events", handle=self.all, tag="events", answers=stream, patient=True,
                      summary="Health and metrics every 5 seconds; scans and breakers as they change"),

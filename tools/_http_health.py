@@ -1,4 +1,4 @@
-"""How the service is: health and probes, metrics, its settings without secrets, and what there is."""
+"""How the service is: health and probes, metrics, and its settings without secrets."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import JSONResponse, Response
 
-from tracefuse.telemetry import HealthStatus, MetricsManager, package_version, redact
+from tracefuse.telemetry import HealthStatus, MetricsManager, redact
 
 from ._http_input import parse_query
-from ._http_models import ConfigBody, HealthBody, IndexBody, MetricsQuery, ProbeBody
+from ._http_models import ConfigBody, HealthBody, MetricsQuery, ProbeBody
 from ._http_route import Answer, Endpoint
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = ["PROBES", "HealthFace", "health_of"]
 PROBES: Final = ("/livez", "/readyz", "/startupz", "/metrics")
 """Paths that are asked every few seconds by machines."""
 
+_METRICS: Final = ("text/plain", "application/openmetrics-text", "application/json")
 _HEALTH: Final = {HealthStatus.HEALTHY: 200, HealthStatus.DEGRADED: 207, HealthStatus.UNHEALTHY: 503}
 _SECRET: Final = ("password", "secret", "token", "key", "credential")
 _PATHS: Final = frozenset({"tokens_file", "tls_key"})
@@ -48,7 +49,7 @@ class HealthFace:
                               503: Answer("unhealthy", HealthBody)}),
             Endpoint(method="GET", path="/metrics", handle=self.metrics, query=MetricsQuery, tag="health",
                      summary="Metrics for Prometheus; the text or OpenMetrics by the Accept header, or JSON",
-                     answers={200: Answer("the metrics", media="text/plain")}),
+                     answers={200: Answer("the metrics", media=_METRICS)}),
             Endpoint(method="GET", path="/livez", handle=self.live, role=None, tag="health", answers=probe,
                      summary="Whether the process works at all"),
             Endpoint(method="GET", path="/readyz", handle=self.ready, role=None, tag="health", answers=probe,
@@ -95,19 +96,6 @@ class HealthFace:
         """The settings; what is a secret by its name, or looks like one, is not told."""
         del request
         return JSONResponse(_without_secrets(self.service.settings.model_dump(mode="json")))
-
-
-def index(endpoints: list[Endpoint]) -> Endpoint:
-    """`GET /`: what there is, from the table itself."""
-    paths = {f"{endpoint.method} {endpoint.path}": endpoint.summary for endpoint in endpoints}
-    body = {"service": "tracefuse", "version": package_version(), "paths": {"GET /": "This list", **paths}}
-
-    async def show(request: Request) -> Response:
-        del request
-        return JSONResponse(body)
-
-    return Endpoint(method="GET", path="/", handle=show, role=None, summary="This list",
-                    answers={200: Answer("what there is", IndexBody)})  # fmt: skip
 
 
 def health_of(found: SystemHealth) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class ToolFace:
             Endpoint(method="POST", path="/tools/{name}/execute", handle=self.execute, role=Role.SCAN,
                      body=ExecuteBody, tag="tools", patient=True, tool=SCANS,
                      summary="Run a tool; failures and refusals by the policy come back as outputs",
-                     answers={200: Answer("the tool's output", ToolOutput)}, problems=(403, 404, 408, 415, 422, 429)),
+                     answers={200: Answer("the tool's output", ToolOutput)}, problems=(403, 404, 429)),
             Endpoint(method="POST", path="/tools/{name}/enable", handle=self.enable, role=Role.OPERATE, tag="tools",
                      audited="tool.enable", summary="Let a tool take requests", answers=switched, problems=(404, 415)),
             Endpoint(method="POST", path="/tools/{name}/disable", handle=self.disable, role=Role.OPERATE, tag="tools",

@@ -33,12 +33,11 @@ SCANS: Final = "nmap"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One way in which an endpoint answers: in words, and the form of the body, by model or by media type."""
+    """One way in which an endpoint answers: in words, and the form of the body, by model or by media types."""
 
     description: str
     model: type[BaseModel] | None = None
-    media: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    media: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,10 +86,10 @@ class ScanFace:
             Endpoint(method="POST", path="/scans", handle=self.start, role=Role.SCAN, body=ScanBody, tag="scans",
                      summary="Run a scan and wait for it; with wait false, or Prefer: respond-async, start it",
                      answers={200: result, 202: Answer("it runs; Location says where to find it", ScanView)},
-                     problems=(408, 415, 422, 429, 502, 503), patient=True, tool=SCANS),
+                     problems=(403, 429, 502), patient=True, tool=SCANS),
             Endpoint(method="GET", path="/scans", handle=self.list, query=ScansQuery, tag="scans",
                      summary="Scans that run or ran, the newest first",
-                     answers={200: Answer("a page of scans", ScansBody)}, problems=(422,)),
+                     answers={200: Answer("a page of scans", ScansBody)}),
             Endpoint(method="GET", path=one, handle=self.show, tag="scans", summary="How a scan stands",
                      answers={200: Answer("the scan", ScanView)}, problems=(404,)),
             Endpoint(method="DELETE", path=one, handle=self.cancel, role=Role.SCAN, tag="scans", patient=True,
@@ -100,7 +100,7 @@ class ScanFace:
                      answers={200: result, 304: Answer("it is the one you have", None)}, problems=(404, 409)),
             Endpoint(method="GET", path=f"{one}/diff", handle=self.diff, query=DiffQuery, tag="scans",
                      summary="What changed since the last comparable scan, or since the one named",
-                     answers={200: Answer("the changes", ChangesBody)}, problems=(404, 409, 422)),
+                     answers={200: Answer("the changes", ChangesBody)}, problems=(404, 409)),
         ]  # fmt: skip
 
     async def start(self, request: Request) -> Response:

@@ -32,7 +32,8 @@ _PATH_PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
 _ALWAYS: Final = (400, 403, 503)
 """Of any endpoint: a foreign host, a foreign origin, and too much at once."""
 _WITH_TOKEN: Final = (401,)
-_WITH_BODY: Final = (400, 413)
+_WITH_BODY: Final = (400, 408, 413, 415, 422)
+_WITH_QUERY: Final = (422,)
 _WHEN: Final = {
     400: "the host is unknown, or the JSON is none",
     401: "there is no token, or none that is let in",
@@ -145,10 +146,11 @@ def _not_null(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer(answer: Answer, schemas: Mapping[_Key, dict[str, Any]]) -> dict[str, Any]:
-    if answer.model is None and answer.media == "application/json":
-        return {"description": answer.description}
-    schema = {"type": "string"} if answer.model is None else schemas[answer.model, "serialization"]
-    return {"description": answer.description, "content": {answer.media: {"schema": schema}}}
+    if answer.model is not None:
+        content = {"application/json": {"schema": schemas[answer.model, "serialization"]}}
+        return {"description": answer.description, "content": content}
+    content = {media: {"schema": {"type": "object" if media.endswith("json") else "string"}} for media in answer.media}
+    return {"description": answer.description, **({"content": content} if content else {})}
 
 
 def _problems(endpoint: Endpoint, schemas: Mapping[_Key, dict[str, Any]]) -> dict[str, Any]:
@@ -157,6 +159,8 @@ def _problems(endpoint: Endpoint, schemas: Mapping[_Key, dict[str, Any]]) -> dic
         statuses |= {*_WITH_TOKEN}
     if endpoint.body is not None:
         statuses |= {*_WITH_BODY}
+    if endpoint.query is not None:
+        statuses |= {*_WITH_QUERY}
     content = {"application/problem+json": {"schema": schemas[ProblemBody, "serialization"]}}
     own = {str(status) for status in endpoint.answers}
     return {

@@ -25,9 +25,11 @@ from prometheus_client.exposition import choose_encoder
 
 from ._exemplars import ExemplarStore
 from ._families import families, label_pairs
+from ._redaction import redactor
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
+    from opentelemetry.sdk.resources import Resource
     from prometheus_client.core import Metric as Family
 
 __all__ = ["Exposition", "PrometheusReader", "encode"]
@@ -58,6 +60,7 @@ class PrometheusReader(PrometheusMetricReader):
         self._latest: MetricsData | None = None
         self._exemplars = ExemplarStore()
         self._told: set[str] = set()
+        self._target_info = _TargetInfo()
         self._registry.unregister(self._collector)
         self._collector: Any = _Collector(self)
         self._registry.register(self._collector)
@@ -66,7 +69,9 @@ class PrometheusReader(PrometheusMetricReader):
         """Collect now and answer the families, `target_info` first. Safe to call from many threads."""
         with self._lock:
             latest = self._collect_now()
-            return [] if latest is None else [_target_info(latest), *families(latest, self._exemplars, self._told)]
+            if latest is None:
+                return []
+            return [self._target_info.of(latest), *families(latest, self._exemplars, self._told)]
 
     def _collect_now(self) -> MetricsData | None:
         self._latest = None
@@ -109,6 +114,21 @@ class _Collector:
         return self._reader.scrape()
 
 
-def _target_info(data: MetricsData) -> Family:
-    attributes = {key: value for part in data.resource_metrics for key, value in part.resource.attributes.items()}
-    return InfoMetricFamily("target", "Target metadata", value=dict(label_pairs(attributes)))
+class _TargetInfo:
+    """The family `target_info`, made anew only when the resource is another one, as in the child of a fork.
+
+    What the environment says of a resource is told to all who scrape, so what looks like a secret is left out.
+    """
+
+    def __init__(self) -> None:
+        self._resources: list[Resource] = []
+        self._family: Family = InfoMetricFamily("target", "Target metadata")
+
+    def of(self, data: MetricsData) -> Family:
+        resources = [part.resource for part in data.resource_metrics]
+        if resources != self._resources:
+            clean = redactor()
+            told = {key: clean(key, value) for one in resources for key, value in one.attributes.items()}
+            self._resources = resources
+            self._family = InfoMetricFamily("target", "Target metadata", value=dict(label_pairs(told)))
+        return self._family

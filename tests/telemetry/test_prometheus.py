@@ -279,3 +279,14 @@ def test_after_shutdown_a_scrape_is_empty(scene: Scene) -> None:
     scene.instrumentation.counter("mcp.tool.errors").add(1, {})
     scene.provider.shutdown()
     assert scene.text() == ""
+
+
+def test_target_info_does_not_tell_a_secret_of_the_resource() -> None:
+    reader = PrometheusReader()
+    secrets = {"deploy.secret": "hunter2", "deploy.note": "at https://me:hunter2@host/", "deploy.site": "lab"}
+    MeterProvider([reader], resource=Resource(secrets), shutdown_on_exit=False).get_meter("x").create_counter("c").add(
+        1
+    )
+    text = reader.exposition().body.decode()
+    assert "hunter2" not in text
+    assert 'deploy_site="lab"' in text

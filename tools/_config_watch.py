@@ -18,8 +18,9 @@ __all__ = ["ConfigWatcher"]
 
 _log = logging.getLogger(__name__)
 
-_POLL: Final = 5.0
-"""Seconds after which the file is looked at without a notice: network file systems send none."""
+_POLL: Final = 1.0
+"""Seconds after which the file is looked at without a notice: network file systems send none, and the moment
+before the first watch is there has none either."""
 
 
 class ConfigWatcher:

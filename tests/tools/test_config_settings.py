@@ -88,7 +88,7 @@ def test_of_several_sources_the_heaviest_wins_setting_by_setting(
 def test_everything_that_is_wrong_is_told_at_once_with_its_place_range_and_an_example(tmp_path: Path) -> None:
     path = write(
         tmp_path,
-        "tempaltes = {}\n[policy]\nmax_adresses = 1\n# too many\nmax_addresses = 9999999\n"
+        "tempaltes = {}\n[policy]\nmax_adresses = 1\n# too many\nmax_addresses = 0\n"
         'networks = ["10.0.0.0/8", 7]\n'
         "[queue]\ntotal = true\n[nmap]\ntimeout = nan\n[retry]\n",
     )
@@ -96,7 +96,7 @@ def test_everything_that_is_wrong_is_told_at_once_with_its_place_range_and_an_ex
     expected = f"""\
 {path}:1: tempaltes='{{}}' cannot be used: there is no such setting; did you mean templates?
 {path}:3: policy.max_adresses='1' cannot be used: there is no such setting; did you mean policy.max_addresses?
-{path}:5: policy.max_addresses='9999999' cannot be used: it should be from 1 up to 1048576; {EXAMPLE} max_addresses = 1024
+{path}:5: policy.max_addresses='0' cannot be used: it should be from 1 up to 1048576; {EXAMPLE} max_addresses = 1024
 {path}:6: policy.networks="['10.0.0.0/8', 7]" cannot be used: 7 is no network as a text; {EXAMPLE} networks = {NETWORKS}
 {path}:8: queue.total='true' cannot be used: it should be a number, from 1 up to 1000; {EXAMPLE} total = 8
 {path}:10: nmap.timeout='nan' cannot be used: it should be above 0 up to 86400; {EXAMPLE} timeout = 300.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ._errors import MissingExtraError
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ._service import Service
 
 __all__ = ["mcp_asgi", "run_stdio"]
+
+_FEATURE: Final = "tracefuse serve --mcp"
 
 
 def mcp_asgi(service: Service) -> McpEndpoint:
@@ -28,7 +30,7 @@ def mcp_asgi(service: Service) -> McpEndpoint:
     try:
         from ._mcp_http import McpEndpoint
     except ImportError as error:
-        raise _missing(error) from error
+        raise MissingExtraError(_FEATURE, "mcp") from error
     return McpEndpoint(service)
 
 
@@ -46,16 +48,9 @@ async def run_stdio(service: Service) -> None:
         from ._mcp_server import build_server
         from ._mcp_stdin import StdinLines
     except ImportError as error:
-        raise _missing(error) from error
+        raise MissingExtraError(_FEATURE, "mcp") from error
     server: Server[Any] = build_server(service)
     # The SDK only iterates over its standard input.
     lines = cast("Any", StdinLines(sys.stdin.fileno()))
     async with stdio_server(stdin=lines) as (read, write):
         await server.run(read, write, server.create_initialization_options())
-
-
-def _missing(error: ImportError) -> MissingExtraError:
-    """The extra, unless something of our own could not be imported."""
-    if (error.name or "").partition(".")[0] == "tracefuse":
-        raise error
-    return MissingExtraError("tracefuse serve --mcp", "mcp")

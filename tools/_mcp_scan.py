@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._mcp_input import ScanIdInput, ScanInput, StatusInput
     from ._mcp_output import ErrorOutput
 
-__all__ = ["cancel", "ended_answer", "poll_after", "scan", "start", "status"]
+__all__ = ["DIRECT", "cancel", "ended_answer", "poll_after", "scan", "start", "status"]
 
 DIRECT: Final = 1.0
 """Seconds in which a scan may end to be answered at once, also to a client that takes tasks."""

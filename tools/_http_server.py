@@ -7,6 +7,7 @@ head of a request, a reader that does not read, a body that nobody wants, a peer
 from __future__ import annotations
 
 import logging
+import socket
 from typing import TYPE_CHECKING, Any, Final
 
 import h11
@@ -77,6 +78,7 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
+        _send_at_once(transport)
         if len(self.connections) > self.most:
             _log.warning("http.too_many_connections %d are open; the newest is closed", self.most)
             transport.abort()
@@ -164,3 +166,14 @@ class BoundedProtocol(H11Protocol):
         if self._reader_check is not None:
             self._reader_check.cancel()
             self._reader_check = None
+
+
+def _send_at_once(transport: asyncio.Transport) -> None:
+    """Let small pieces leave without waiting for the peer's acknowledgement, which takes 40 ms.
+
+    asyncio does so by itself only for a socket that was made with its protocol named, and a listener made by
+    `socket.create_server` was not.
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is not None and connection.family in {socket.AF_INET, socket.AF_INET6}:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

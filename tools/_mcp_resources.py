@@ -19,7 +19,7 @@ from mcp_types import (
 )
 
 from ._history_records import Query
-from ._mcp_reads import policy_output
+from ._mcp_about import policy_output, template_output
 from ._mcp_view import one_line, report_of, scan_output
 from .nmap import report_to_text
 
@@ -35,6 +35,8 @@ __all__ = ["Resources"]
 _SCAN: Final = re.compile(r"tracefuse://scans/([A-Za-z0-9_-]{1,128})(?:/(text|hosts/([0-9A-Za-z.:%_-]{1,255})))?")
 _JSON: Final = "application/json"
 _PAGE: Final = 50
+_ALL: Final = 1_000_000
+"""Rows; no host has as many."""
 _LARGEST: Final = 2 << 20
 """Bytes of one resource; a larger result is given as its summary and first page."""
 
@@ -112,11 +114,7 @@ class Resources:
         if uri == "tracefuse://policy":
             return _JSON, policy_output(tool.policy).model_dump_json()
         if uri == "tracefuse://templates":
-            known = {
-                str(one.name): {"arguments": one.arguments, "sends": one.sends, "takes": one.takes}
-                for one in tool.templates.values()
-            }
-            return _JSON, json.dumps(known)
+            return _JSON, json.dumps([template_output(one).model_dump() for one in tool.templates.values()])
         found = _SCAN.fullmatch(uri)
         if found is None:
             raise _missing(uri)
@@ -131,17 +129,19 @@ class Resources:
 def _rendered(
     uri: str, state: Any, scan_id: str, document: dict[str, Any], part: str | None, address: str | None
 ) -> tuple[str, str]:
+    mime, text = _JSON, ""
     if part == "text":
-        return "text/plain", report_to_text(report_of(document))
-    if address is not None:
-        page = scan_output(scan_id, state, document, rows=1_000_000, everything=True, only=address)
+        mime, text = "text/plain", report_to_text(report_of(document))
+    elif address is None:
+        text = json.dumps(document, separators=(",", ":"))
+    else:
+        page = scan_output(scan_id, state, document, rows=_ALL, everything=True, only=address)
         if not page.hosts:
             raise _missing(uri)
-        return _JSON, page.hosts[0].model_dump_json(exclude_defaults=True)
-    text = json.dumps(document, separators=(",", ":"))
+        text = page.hosts[0].model_dump_json(exclude_defaults=True)
     if len(text) > _LARGEST:
-        return _JSON, scan_output(scan_id, state, document).model_dump_json(exclude_defaults=True)
-    return _JSON, text
+        mime, text = _JSON, scan_output(scan_id, state, document).model_dump_json(exclude_defaults=True)
+    return mime, text
 
 
 def _listed(scan: StoredScan) -> Resource:

@@ -11,7 +11,7 @@ tool error: `failed` is for JSON-RPC errors only.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp.shared.exceptions import MCPError
@@ -23,9 +23,11 @@ from ._auth import Role
 from ._history_records import ScanState
 from ._mcp_call import may_stop, principal_of
 from ._mcp_scan import describe, poll_after
+from ._scan_record import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
     from mcp.server.context import HandlerResult
     from mcp.server.lowlevel import Server
@@ -34,12 +36,13 @@ if TYPE_CHECKING:
     from ._mcp_call import Context
     from ._service import Service
 
-__all__ = ["EXTENSION", "Tasks", "created", "takes_tasks"]
+__all__ = ["EXTENSION", "Tasks", "takes_tasks", "task_of"]
 
 EXTENSION: Final = "io.modelcontextprotocol/tasks"
 
 _STATUS: Final = {ScanState.QUEUED: "working", ScanState.RUNNING: "working", ScanState.CANCELLED: "cancelled"}
 _LONGEST: Final = 128
+_DAY: Final = 86_400.0
 
 
 class _TaskParams(RequestParams):
@@ -57,18 +60,14 @@ def takes_tasks(ctx: Context) -> bool:
     return ctx.protocol_version in MODERN_PROTOCOL_VERSIONS and EXTENSION in extensions
 
 
-def created(job: JobView, kept_for: float) -> dict[str, Any]:
-    """The result that hands a scan over as a task."""
-    return {"resultType": "task", **_task(job, kept_for)}
-
-
-def _task(job: JobView, kept_for: float) -> dict[str, Any]:
+def task_of(job: JobView, now: datetime, kept_for: float) -> dict[str, Any]:
+    """A scan as the extension's `Task`; `kept_for` is the seconds that the history keeps it."""
     return {
         "taskId": job.scan_id,
         "status": _STATUS.get(job.state, "completed"),
         "statusMessage": _message(job),
         "createdAt": _stamp(job.created),
-        "lastUpdatedAt": _stamp(job.ended or datetime.now(UTC)),
+        "lastUpdatedAt": _stamp(job.ended or now),
         "ttlMs": int(kept_for * 1000),
         "pollIntervalMs": int(poll_after(job.percent) * 1000),
     }
@@ -89,11 +88,18 @@ class Tasks:
     Args:
         service: whose scans they are.
         answer: gives the tool result of an ended scan, as the call that began it would have given it.
+        clock: the time, with a zone.
     """
 
-    def __init__(self, service: Service, answer: Callable[[Context, JobView], Awaitable[dict[str, Any]]]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        answer: Callable[[Context, JobView], Awaitable[dict[str, Any]]],
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._service = service
         self._answer = answer
+        self._clock = clock
 
     def register(self, server: Server[Any]) -> None:
         """Serve `tasks/get`, `tasks/update` and `tasks/cancel`."""
@@ -103,15 +109,14 @@ class Tasks:
 
     def handed_over(self, job: JobView) -> dict[str, Any]:
         """The result of the call that became a task."""
-        return created(job, self._kept_for)
+        return {"resultType": "task", **self._task(job)}
 
-    @property
-    def _kept_for(self) -> float:
-        return self._service.settings.history.max_age * 86_400.0
+    def _task(self, job: JobView) -> dict[str, Any]:
+        return task_of(job, self._clock(), self._service.settings.history.max_age * _DAY)
 
     async def _get(self, ctx: Context, params: _TaskParams) -> HandlerResult:
         job = await self._job(ctx, params.task_id)
-        task = _task(job, self._kept_for)
+        task = self._task(job)
         if task["status"] == "completed":
             task["result"] = await self._answer(ctx, job)
         return task

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from mcp_types import Tool, ToolAnnotations
 
+from . import _mcp_about as about
 from . import _mcp_input as inputs
 from . import _mcp_output as outputs
 from . import _mcp_reads as reads
@@ -157,7 +158,7 @@ _ALL: Final[tuple[McpTool[Any], ...]] = (
         inputs.TemplatesInput,
         outputs.TemplatesOutput,
         Role.READ,
-        reads.templates,
+        about.templates,
         _reads(),
     ),
     McpTool(
@@ -168,7 +169,7 @@ _ALL: Final[tuple[McpTool[Any], ...]] = (
         inputs.ExplainInput,
         outputs.ExplainOutput,
         Role.READ,
-        reads.explain_policy,
+        about.explain_policy,
         _reads(),
     ),
     McpTool(
@@ -179,7 +180,7 @@ _ALL: Final[tuple[McpTool[Any], ...]] = (
         inputs.BreakerInput,
         outputs.BreakersOutput,
         Role.READ,
-        reads.breakers,
+        about.breakers,
         _reads(),
     ),
 )

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from mcp import Client, MCPError
 from mcp_types import CallToolResult
@@ -27,6 +29,7 @@ from support.mcp_service import (
 from support.polling import until
 from tracefuse.telemetry.testing import InMemoryTelemetry
 from tracefuse.tools import BreakerSettings, QueueSettings
+from tracefuse.tools import _mcp_tools as mcp_tools
 from tracefuse.tools._service import Service
 
 TOOLS = {
@@ -272,7 +275,7 @@ async def test_templates_and_policy_are_resources_too(quick: Service) -> None:
         names = [one["name"] for one in (await called(client, "list_templates"))["templates"]]
         read = await client.read_resource("tracefuse://templates")
         policy = json.loads((await client.read_resource("tracefuse://policy")).contents[0].text)  # type: ignore[union-attr]
-    assert list(json.loads(read.contents[0].text)) == names  # type: ignore[union-attr]
+    assert [one["name"] for one in json.loads(read.contents[0].text)] == names  # type: ignore[union-attr]
     assert policy["networks"][0] == "127.0.0.0/8"
 
 
@@ -341,3 +344,29 @@ async def test_what_nobody_expected_is_logged_and_not_shown(
         error = await failed(client, "scan_history")
     assert error == {"type": "internal_error", "message": "the service failed; its log says why"}
     assert "ZeroDivisionError: secret" in caplog.text
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+names = sorted({name for tool in mcp_tools.TOOLS.values() for name in tool.takes.model_fields})
+calls = st.tuples(
+    st.sampled_from(sorted(TOOLS)), st.dictionaries(st.sampled_from(names) | st.text(max_size=8), values, max_size=4)
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(calls, min_size=10, max_size=30))
+def test_any_call_is_answered(tmp_path: Path, asked: list[tuple[str, dict[str, Any]]]) -> None:
+    async def ask() -> None:
+        with InMemoryTelemetry() as memory:
+            async with running_service(tmp_path, quick_nmap(tmp_path), memory) as service, connected(service) as client:
+                for tool, arguments in asked:
+                    result = await client.call_tool(tool, arguments)
+                    assert isinstance(result, CallToolResult)
+                    error = result.structured_content.get("error", {})
+                    assert error.get("type") not in {"internal_error", "store_error"}, (tool, arguments)
+
+    asyncio.run(ask())

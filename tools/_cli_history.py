@@ -117,6 +117,18 @@ def history_export(scan: str | None, form: str, output: str | None, **given: Any
         sys.exit(export_scans(scan, given, form=form, output=output))
 
 
+@history.command("breakers")
+@click.option("--breaker", help="Only changes of this breaker.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print data instead of text.")
+def history_breakers(breaker: str | None, limit: int, as_json: bool) -> None:
+    """List the last changes of circuit breakers, the newest first, over all processes and restarts."""
+    with exit_codes(as_json=as_json):
+        from ._history_command import list_transitions
+
+        sys.exit(list_transitions(breaker=breaker, limit=limit, as_json=as_json))
+
+
 @history.command("prune")
 def history_prune() -> None:
     """Let go of what is older or takes more room than the settings allow; this also happens by itself."""

@@ -19,6 +19,7 @@ from ._history_records import (
     ScanStart,
     ScanState,
     StoredScan,
+    StoredTransition,
     UnknownScanError,
     request_from_dict,
     request_to_dict,
@@ -26,6 +27,7 @@ from ._history_records import (
 from ._history_rows import (
     COLUMNS,
     conditions,
+    moment,
     overlap,
     pack,
     pack_changes,
@@ -56,6 +58,7 @@ __all__ = [
     "ScanStart",
     "ScanState",
     "StoredScan",
+    "StoredTransition",
     "UnknownScanError",
     "request_from_dict",
     "request_to_dict",
@@ -251,6 +254,25 @@ class History:
         with self._database.reading() as connection:
             row = connection.execute(sql, {"id": text(scan_id)}).fetchone()
         return None if row is None else stored(row)
+
+    def add_transition(self, transition: StoredTransition) -> None:
+        """Keep a change of a breaker's state."""
+        values = (stamp(transition.at), transition.breaker, transition.from_state, transition.to_state)
+        with self._database.writing() as connection:
+            connection.execute(
+                "INSERT INTO transitions (at, breaker, from_state, to_state, reason) VALUES (?, ?, ?, ?, ?)",
+                (*values, transition.reason),
+            )
+
+    def transitions(self, *, breaker: str | None = None, limit: int = 50) -> tuple[StoredTransition, ...]:
+        """The last changes of the breakers' states, or of one breaker's; the newest first."""
+        sql = (
+            "SELECT at, breaker, from_state, to_state, reason FROM transitions"
+            " WHERE ?1 IS NULL OR breaker = ?1 ORDER BY number DESC LIMIT ?2"
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(sql, (text(breaker), limit)).fetchall()
+        return tuple(StoredTransition(moment(at), *rest) for at, *rest in rows)
 
     def set_limits(self, *, max_age: float, max_bytes: int) -> None:
         """Keep to other limits from the next pruning on; see `open`."""

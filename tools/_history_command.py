@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ._history_records import StoredScan
 
-__all__ = ["list_scans", "moment_of", "print_path", "prune_history", "query_of", "show_scan"]
+__all__ = ["list_scans", "list_transitions", "moment_of", "print_path", "prune_history", "query_of", "show_scan"]
 
 _STYLE: Final = {
     ScanState.COMPLETED: "green",
@@ -104,6 +104,21 @@ def show_scan(prefix: str, *, as_json: bool) -> ExitCode:
         click.echo(f"{'changed':<10} {change}")
     if scan.size:
         click.echo(f"{'result':<10} tracefuse show {scan_id}")
+    return ExitCode.DONE
+
+
+def list_transitions(*, breaker: str | None, limit: int, as_json: bool) -> ExitCode:
+    """Print the last changes of circuit breakers. Raises HistoryError."""
+    with opened_history(command_settings()) as history:
+        found = history.transitions(breaker=breaker, limit=limit)
+    if as_json:
+        click.echo(json.dumps({"transitions": [change.to_dict() for change in found]}, indent=2))
+        return ExitCode.DONE
+    for change in found:
+        states = f"{change.from_state:>9} → {change.to_state:<9}"
+        click.echo(f"{change.at:%Y-%m-%d %H:%M:%S}  {change.breaker}  {states}  {change.reason}")
+    if not found:
+        click.echo("no breaker has changed its state yet")
     return ExitCode.DONE
 
 

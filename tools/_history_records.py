@@ -24,6 +24,7 @@ __all__ = [
     "ScanStart",
     "ScanState",
     "StoredScan",
+    "StoredTransition",
     "UnknownScanError",
     "request_from_dict",
     "request_to_dict",
@@ -207,6 +208,21 @@ class Page:
 
     scans: tuple[StoredScan, ...] = field(default=())
     next: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTransition:
+    """A change of state of one breaker: when, from where to where, and why."""
+
+    at: datetime
+    breaker: str
+    from_state: str
+    to_state: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The change in plain values, ready for JSON."""
+        return asdict(self) | {"at": self.at.isoformat()}
 
 
 def request_to_dict(request: ScanRequest) -> dict[str, Any]:

@@ -73,7 +73,7 @@ _FIRST: Final = (
         reason TEXT NOT NULL
     )
     """,
-    "CREATE INDEX transitions_breaker ON transitions (breaker, at)",
+    "CREATE INDEX transitions_breaker ON transitions (breaker, number)",
     "CREATE INDEX transitions_at ON transitions (at)",
 )
 

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from ._history_breakers import BreakerLog
 from ._history_records import ScanState, UnknownScanError
 from ._job import Job
 from ._job_view import JobsClosedError, JobView, view_of_stored
@@ -81,6 +82,7 @@ class Jobs:
             redacts=lambda: app.settings.telemetry.redact_targets,
             clock=clock,
         )
+        self._breakers = BreakerLog(app.breakers.registry, history, clock=clock)
         self._new_id = new_id
         self._running: dict[str, Job] = {}
         self._unstored: OrderedDict[str, Job] = OrderedDict()
@@ -187,6 +189,7 @@ class Jobs:
         if self._running:
             await asyncio.wait([job.task for job in self._running.values()], timeout=grace)
         await asyncio.gather(*(job.stop(ScanState.INTERRUPTED) for job in tuple(self._running.values())))
+        await in_thread(self._breakers.close)
 
     def _job(self, scan_id: str) -> Job | None:
         return self._running.get(scan_id) or self._unstored.get(scan_id)

@@ -21,13 +21,14 @@ from tracefuse.telemetry import package_version
 from ._app import build
 from ._errors import ToolError
 from ._exit import ExitCode
+from ._history_breakers import breakers_kept
 from ._history_records import ScanState
 from ._history_session import history_at_hand
 from ._live import LiveView
 from ._render import report_table, summary
 from ._result import completed_to_dict, partial_to_dict
 from ._runner import Completed, new_scan_id
-from ._scan_record import RecordKeeper
+from ._scan_record import RecordKeeper, utc_now
 from ._session import application, command_settings
 from ._tool import Caller, CallerKind
 from ._writers import print_report
@@ -68,8 +69,10 @@ def run_scan(request: ScanRequest, form: str, *, keep: bool = True) -> ExitCode:
     settings = command_settings()
     try:
         with application(settings) as (app, telemetry), history_at_hand(settings) if keep else nullcontext() as history:
-            record = None if history is None else _record(history, app, telemetry, request)
-            return asyncio.run(_scan(app, telemetry, request, form, record))
+            if history is None:
+                return asyncio.run(_scan(app, telemetry, request, form, None))
+            with breakers_kept(app.breakers.registry, history, clock=utc_now):
+                return asyncio.run(_scan(app, telemetry, request, form, _record(history, app, telemetry, request)))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
 

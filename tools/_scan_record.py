@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ._tool import Caller
     from .nmap import ScanPlan, ScanRequest
 
-__all__ = ["RecordKeeper", "ScanRecord", "end_state"]
+__all__ = ["RecordKeeper", "ScanRecord", "end_state", "utc_now"]
 
 _log = logging.getLogger(__name__)
 

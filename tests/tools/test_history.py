@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tracefuse.tools import Caller, CallerKind
-from tracefuse.tools._history import History, HistoryError, Query, ScanEnd, ScanStart, ScanState
+from tracefuse.tools._history import History, HistoryError, Query, ScanEnd, ScanStart, ScanState, StoredTransition
 from tracefuse.tools._history_schema import HISTORY_SCHEMA
 from tracefuse.tools.nmap import Change, ChangeKind
 
@@ -361,6 +361,22 @@ def test_opening_the_history_interrupts_what_a_dead_process_left(opened: Callabl
     before.begin(start("left"))
     before.close()
     assert ids(opened(), state=ScanState.INTERRUPTED) == ["left"]
+
+
+def test_changes_of_breakers_are_kept_as_long_as_scans(opened: Callable[..., History], clock: Clock) -> None:
+    history = opened(max_age=10 * DAY)
+    changes = [
+        StoredTransition(NOON + timedelta(days=day), name, "CLOSED", "OPEN", "forced_open")
+        for day, name in enumerate(["nmap", "other", "nmap"])
+    ]
+    for change in changes:
+        history.add_transition(change)
+    assert history.transitions() == tuple(reversed(changes))
+    assert history.transitions(breaker="nmap") == (changes[2], changes[0])
+    assert history.transitions(limit=1) == (changes[2],)
+    clock.forward(days=11)
+    history.prune()
+    assert history.transitions() == (changes[2], changes[1])
 
 
 def test_many_threads_write_and_read_at_once(history: History) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,29 @@ async def test_an_open_circuit_is_raised_at_once_and_kept(stage: Stage) -> None:
     assert caught.value.retry_after is not None
     (scan,) = stage.history.find().scans
     assert (scan.state, (scan.error or {})["type"], scan.started) == (ScanState.REFUSED, "circuit_open", None)
+
+
+async def test_every_change_of_a_breaker_is_kept(stage: Stage) -> None:
+    jobs = stage.jobs(FakeProcess([], exit_code=1), FakeProcess([ONE]))
+    stage.app.breaker.reconfigure(replace(stage.app.breaker.config, failure_threshold=1))
+    assert (await done(jobs)).state is ScanState.FAILED
+    stage.app.breaker.force_close_nowait()
+    await jobs.close(0.0)
+    stage.app.breaker.force_open_nowait()
+    assert [(change.breaker, change.from_state, change.to_state) for change in stage.history.transitions()] == [
+        ("nmap", "OPEN", "CLOSED"),
+        ("nmap", "CLOSED", "OPEN"),
+    ]
+
+
+async def test_a_change_of_a_breaker_that_cannot_be_kept_is_logged_and_changes_nothing(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs = stage.jobs()
+    broken(stage.history, "add_transition")
+    stage.app.breaker.force_open_nowait()
+    await jobs.close(0.0)
+    assert "a change of breaker nmap is not in the history" in caplog.text
 
 
 async def test_who_has_to_wait_is_answered_at_once_and_runs_later(stage: Stage) -> None:

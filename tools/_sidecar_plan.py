@@ -43,6 +43,7 @@ _HOW_TO_GET: Final = (
 _SHARE_OF_LIMIT: Final = 0.8
 """What Go's own limit is of the collector's hard one, so that the collector collects before it refuses."""
 _DEFAULT_HEALTH: Final = "127.0.0.1:13133"
+_DEFAULT_OTLP: Final = "127.0.0.1:4317"
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - read, not bound
 
 
@@ -99,6 +100,12 @@ class SidecarPlan:
     def health(self) -> tuple[str, int]:
         """Host and port of its health check."""
         return _address(self.setting("OTELCOL_HEALTH", _DEFAULT_HEALTH))
+
+    @property
+    def endpoint(self) -> str:
+        """Where to send OTLP over gRPC, as OTEL_EXPORTER_OTLP_ENDPOINT has it."""
+        host, port = _address(self.setting("OTELCOL_OTLP_GRPC", _DEFAULT_OTLP))
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def setting(self, name: str, default: str = "") -> str:
         """The value of a variable that the configuration reads, or the default that it gives it itself."""

@@ -145,6 +145,18 @@ def test_health_is_asked_where_the_configuration_has_it(environ: dict[str, str],
     assert SidecarPlan(PLAN.collector, PLAN.configs, environ).health == address
 
 
+@pytest.mark.parametrize(
+    ("environ", "endpoint"),
+    [
+        ({}, "http://127.0.0.1:4317"),
+        ({"OTELCOL_OTLP_GRPC": "0.0.0.0:7"}, "http://127.0.0.1:7"),
+        ({"OTELCOL_OTLP_GRPC": "[::1]:7"}, "http://[::1]:7"),
+    ],
+)
+def test_senders_are_told_where_it_listens(environ: dict[str, str], endpoint: str) -> None:
+    assert SidecarPlan(PLAN.collector, PLAN.configs, environ).endpoint == endpoint
+
+
 async def test_the_first_collector_that_accepts_the_configuration_is_taken() -> None:
     other = SidecarPlan(Path("/usr/bin/otelcol"), PLAN.configs, {})
     assert await choose_plan([PLAN, other], spawn=FakeSpawn([dead(), FakeProcess()])) is other

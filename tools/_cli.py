@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ._cli_breakers import breakers
-from ._cli_config import config, config_options
+from ._cli_config import config, config_options, doctor
 from ._cli_history import history
 from ._cli_operations import dashboards, sidecar
 from ._cli_schedule import schedule
@@ -244,6 +244,7 @@ def metrics(url: str, once: bool, as_json: bool, as_csv: bool, interval: float, 
 cli.add_command(breakers)
 cli.add_command(config)
 cli.add_command(dashboards)
+cli.add_command(doctor)
 cli.add_command(history)
 cli.add_command(schedule)
 cli.add_command(sidecar)

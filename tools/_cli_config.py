@@ -1,4 +1,4 @@
-"""`--config` and `--set` of every command, and `tracefuse config ...` at the terminal."""
+"""`--config` and `--set` of every command, and `tracefuse config ...` and `tracefuse doctor` at the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._exit import exit_codes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ConfigOptions", "config", "config_options"]
+__all__ = ["ConfigOptions", "config", "config_options", "doctor"]
 
 _FILE = click.Path(path_type=Path)
 
@@ -98,3 +98,23 @@ def example() -> None:
     from ._config_command import show_example
 
     sys.exit(show_example())
+
+
+@click.command()
+@_as_json
+def doctor(as_json: bool) -> None:
+    """Check that scans and the service can work here, and say how to mend what cannot.
+
+    Looked at are the configuration, nmap and its privileges, folders and databases, disk, port, clock,
+    extras, OTEL_* variables and the collector that they name. Nothing is changed; folders are made, and
+    one span is sent. Exit code 1 when something is broken.
+
+    \b
+    Examples:
+      tracefuse doctor
+      tracefuse --config /etc/tracefuse/tracefuse.toml doctor --json
+    """
+    with exit_codes(as_json=as_json):
+        from ._doctor_command import run_doctor
+
+        sys.exit(run_doctor(as_json=as_json))

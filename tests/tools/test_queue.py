@@ -105,3 +105,15 @@ def test_the_position_is_how_many_turns_it_takes(callers: list[str], caller: str
         (running,) = queue.leave(running)
         turns += 1
     assert queued.position == turns
+
+
+def test_more_places_go_to_those_who_wait_and_fewer_turn_nobody_out() -> None:
+    queue = FairQueue(QueueLimits(total=1, length=5))
+    tickets = [Ticket("nmap", caller) for caller in "abcd"]
+    for ticket in tickets:
+        queue.enter(ticket)
+    assert queue.resize(QueueLimits(total=3, length=0)) == (tickets[1], tickets[2])
+    assert (queue.running, queue.waiting, queue.is_full) == (3, 1, True)
+    assert queue.resize(QueueLimits(total=1)) == ()
+    assert (queue.running, queue.waiting) == (3, 1)
+    assert [queue.leave(ticket) for ticket in tickets[:3]] == [(), (), (tickets[3],)]

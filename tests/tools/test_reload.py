@@ -241,7 +241,7 @@ async def test_failures_so_far_count_under_a_new_threshold(tmp_path: Path, memor
 
 def command(service: Service) -> Command:
     tool = service.app.tool
-    return tool.command(tool.plan(SCAN), Installation("nmap", "7.93"), "/")
+    return tool.command(tool.plan(SCAN), Installation("nmap", (7, 93)), "/")
 
 
 def schedules(service: Service) -> list[str]:

@@ -65,7 +65,6 @@ FOREIGN: Final[Mapping[str, set[str]]] = {
     "otelcol_processor_tail_sampling_count_traces_sampled": _SAMPLED | {"policy"},
     "otelcol_processor_tail_sampling_global_count_traces_sampled": _SAMPLED,
     "otelcol_processor_tail_sampling_sampling_traces_on_memory": set(),
-    "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early": set(),
     "otelcol_processor_tail_sampling_traces_dropped_too_large": set(),
     "traces_span_metrics_calls_total": _SPAN,
     "traces_span_metrics_duration_seconds_bucket": _SPAN | {"le"},

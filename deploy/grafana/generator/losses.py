@@ -159,7 +159,6 @@ def _sampling() -> list[object]:
     prefix = "otelcol_processor_tail_sampling"
     kept = collector(f"{prefix}_global_count_traces_sampled", 'sampled="true"')
     seen = collector(f"{prefix}_global_count_traces_sampled")
-    gone = ("sampling_trace_dropped_too_early", "traces_dropped_too_large")
     return [
         bars(
             "Traces kept by policy",
@@ -176,14 +175,14 @@ def _sampling() -> list[object]:
         ),
         lines(
             "Traces that wait",
-            "In memory, until a policy speaks for them or their time is over; lost when the collector crashes.",
+            "In memory, until a policy speaks for them or their time is over. At 2,000 the oldest gives way.",
             {"{{instance}}": collector(f"{prefix}_sampling_traces_on_memory")},
             width=6,
         ),
         bars(
-            "Traces cut",
-            "Too many waited, or one was too large: whether it was worth keeping was never known.",
-            {name.replace("_", " "): f"sum({increase(collector(f'{prefix}_{name}'))})" for name in gone},
+            "Traces too large",
+            "Dropped, because each was larger than one may be while it waits.",
+            {"{{instance}}": by("instance", increase(collector(f"{prefix}_traces_dropped_too_large")))},
             width=6,
         ),
     ]

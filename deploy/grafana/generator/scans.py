@@ -62,8 +62,8 @@ def _scans() -> list[object]:
             "Scan duration",
             "Waiting and retries included. Each diamond is one scan: its trace shows phases, hosts and attempts.",
             {
-                "p50 {{status}}": quantile(0.5, _DURATION, labels="status"),
-                "p95 {{status}}": quantile(0.95, _DURATION, labels="status"),
+                "{{status}} p50": quantile(0.5, _DURATION, labels="status"),
+                "{{status}} p95": quantile(0.95, _DURATION, labels="status"),
             },
             unit="s",
             exemplars=True,

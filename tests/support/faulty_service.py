@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ class ScanService:
     """A running service."""
 
     process: subprocess.Popen[str]
-    url: str
+    client: httpx.Client
     directory: Path
 
     def scan(self, arguments: str = "-p 80", **headers: str) -> dict[str, Any]:
@@ -42,33 +41,24 @@ class ScanService:
 
     def ask(self, body: dict[str, object], **headers: str) -> httpx.Response:
         """Ask for a scan; the answer, whatever it is."""
-        return httpx.post(f"{self.url}/scans", json=body, headers=headers, timeout=60)
+        return self.client.post("/scans", json=body, headers=headers)
 
     def exporters(self) -> str:
         """How well its exporters are: what the readiness probe says of them."""
-        return str(httpx.get(f"{self.url}/readyz", timeout=10).json()["checks"]["exporters"])
+        return str(self.client.get("/readyz").json()["checks"]["exporters"])
 
     def metrics(self, accept: str = "text/plain") -> str:
         """What a scrape reads."""
-        return httpx.get(f"{self.url}/metrics", headers={"accept": accept}, timeout=30).text
+        return self.client.get("/metrics", headers={"accept": accept}).text
 
     def value(self, name: str, labels: str = "") -> float:
         """The sum of its series of this name whose labels match a pattern."""
         found = re.findall(rf"^{name}\{{(?=[^}}]*{labels})[^}}]*\}} (\S+)", self.metrics(), re.MULTILINE)
         return sum(map(float, found))
 
-    def memory(self) -> int:
-        """Its resident memory, in bytes."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
-        return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) * 1024
-
     def log(self) -> str:
         """What it logged so far."""
         return (self.directory / "service.log").read_text(encoding="utf-8")
-
-    def history(self) -> str:
-        """What it keeps of its scans, as text."""
-        return json.dumps(httpx.get(f"{self.url}/scans", timeout=10).json())
 
 
 @contextmanager
@@ -88,6 +78,6 @@ def serving(port: int, directory: Path, **variables: str) -> Iterator[ScanServic
         reaped(process),
     ):
         assert process.stdout is not None
-        url = process.stdout.readline().split()[-1]
-        eventually(lambda: httpx.get(f"{url}/livez").is_success, "the service to answer")
-        yield ScanService(process, url, directory)
+        with httpx.Client(base_url=process.stdout.readline().split()[-1], timeout=60) as client:
+            eventually(lambda: client.get("/livez").is_success, "the service to answer")
+            yield ScanService(process, client, directory)

@@ -27,6 +27,7 @@ from ._history_records import (
 from ._history_rows import (
     COLUMNS,
     conditions,
+    end_row,
     moment,
     overlap,
     pack,
@@ -44,7 +45,7 @@ from ._sqlite import Database
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable, Mapping
     from typing import Self
 
     from .nmap import Change
@@ -128,10 +129,12 @@ class History:
     def begin(self, start: ScanStart) -> None:
         """Keep that a scan begins; it belongs to this process until it is finished."""
         with self._database.writing() as connection:
-            self._insert(connection, start, ScanState.RUNNING, self._token())
+            self._insert(connection, start_row(start, ScanState.RUNNING, self._token()), start.targets)
 
     def finish(self, scan_id: str, end: ScanEnd) -> None:
         """Keep how the scan `scan_id` ended. One that has ended already stays as it is.
+
+        One that only counted as interrupted, because its owner seemed to be gone, has its true end then.
 
         Raises:
             HistoryError: also when the result is larger than half of what the whole may take; all but the
@@ -141,27 +144,15 @@ class History:
         too_large = body is not None and len(body) > self._upkeep.max_bytes * _LARGEST
         kept = None if too_large else body
         changes = pack_changes(end.changes or ())
-        ended = end.ended or self._clock()
+        row = end_row(end, end.ended or self._clock(), size=len(kept or b""))
+        sql = (
+            f"UPDATE scans SET {', '.join(f'{column} = ?' for column in row)}, owner = NULL WHERE scan_id = ?"  # noqa: S608
+            " AND (state = 'running' OR state = 'interrupted' AND ended IS NULL) RETURNING number"
+        )
         with self._database.writing() as connection:
-            row = connection.execute(
-                "UPDATE scans SET state = ?, started = ?, ended = ?, owner = NULL, error = ?, hosts_up = ?,"
-                " ports_open = ?, changes = ?, compared_with = ?, size = ?"
-                " WHERE scan_id = ? AND state = 'running' RETURNING number",
-                (
-                    str(end.state),
-                    None if end.started is None else stamp(end.started),
-                    stamp(ended),
-                    None if end.error is None else json.dumps(dict(end.error), default=str),
-                    end.hosts_up,
-                    end.ports_open,
-                    None if end.changes is None else len(end.changes),
-                    end.compared_with,
-                    len(kept or b""),
-                    scan_id,
-                ),
-            ).fetchone()
-            if row is not None and (kept or changes):
-                connection.execute("INSERT INTO documents VALUES (?, ?, ?)", (row[0], kept, changes))
+            updated = connection.execute(sql, (*row.values(), text(scan_id))).fetchone()
+            if updated is not None and (kept or changes):
+                connection.execute("INSERT INTO documents VALUES (?, ?, ?)", (updated[0], kept, changes))
         self._upkeep.make_room()
         if too_large:
             reason = f"the result of scan {scan_id} takes {len(body or b''):,} bytes and was left out"
@@ -170,10 +161,8 @@ class History:
     def refuse(self, start: ScanStart, end: ScanEnd) -> None:
         """Keep that a scan was refused. It waits for no disk: a power failure may lose it."""
         with self._database.writing(durable=False) as connection:
-            number = self._insert(connection, start, end.state, None)
-            error = None if end.error is None else json.dumps(dict(end.error), default=str)
-            ended = stamp(end.ended or self._clock())
-            connection.execute("UPDATE scans SET ended = ?, error = ? WHERE number = ?", (ended, error, number))
+            row = start_row(start, end.state, None) | end_row(end, end.ended or self._clock(), size=0)
+            self._insert(connection, row, start.targets)
         self._upkeep.make_room()
 
     def get(self, scan_id: str) -> StoredScan | None:
@@ -307,14 +296,12 @@ class History:
                 self._owner = Owner(self._owners)
             return self._owner.token
 
-    def _insert(self, connection: sqlite3.Connection, start: ScanStart, state: ScanState, owner: str | None) -> int:
-        row = start_row(start, state, owner)
+    def _insert(self, connection: sqlite3.Connection, row: Mapping[str, object], targets: Iterable[str]) -> None:
         (number,) = connection.execute(
             f"INSERT INTO scans ({', '.join(row)}) VALUES ({', '.join('?' * len(row))}) RETURNING number",  # noqa: S608
             tuple(row.values()),
         ).fetchone()
-        connection.executemany("INSERT INTO targets VALUES (?, ?, ?, ?)", target_rows(number, start.targets))
-        return int(number)
+        connection.executemany("INSERT INTO targets VALUES (?, ?, ?, ?)", target_rows(number, targets))
 
     def _packed(self, scan_id: str, column: str) -> bytes | None:
         sql = f"SELECT documents.{column} FROM documents JOIN scans USING (number) WHERE scan_id = ?"  # noqa: S608

@@ -14,6 +14,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ["Owner", "is_gone", "sweep"]
@@ -54,22 +55,27 @@ class Owner:
 
 def is_gone(folder: Path, token: str) -> bool:
     """Whether the owner called `token` has ended."""
+    return _if_gone(folder / token, lambda _: None)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the files of owners that are gone; an owner that is just being made notices and takes another."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            _if_gone(path, lambda left: left.unlink(missing_ok=True))
+
+
+def _if_gone(path: Path, act: Callable[[Path], None]) -> bool:
+    """Do `act` with the file of an owner that is gone, while nobody else can lock it; whether it is gone."""
     try:
-        descriptor = os.open(folder / token, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        act(path)
     except BlockingIOError:
         return False
     finally:
         os.close(descriptor)
     return True
-
-
-def sweep(folder: Path) -> None:
-    """Remove the files of owners that are gone."""
-    with contextlib.suppress(OSError):
-        for path in folder.iterdir():
-            if is_gone(folder, path.name):
-                path.unlink(missing_ok=True)

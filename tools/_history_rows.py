@@ -15,11 +15,12 @@ from .nmap import Change, ChangeKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from ._history_records import Query, ScanStart
+    from ._history_records import Query, ScanEnd, ScanStart
 
 __all__ = [
     "COLUMNS",
     "conditions",
+    "end_row",
     "moment",
     "overlap",
     "pack",
@@ -85,6 +86,21 @@ def start_row(start: ScanStart, state: ScanState, owner: str | None) -> dict[str
         "schedule": text(start.schedule),
         "trace_id": start.trace_id,
         "signature": start.signature,
+    }
+
+
+def end_row(end: ScanEnd, ended: datetime, *, size: int) -> dict[str, object]:
+    """The columns of a scan that ended, with a result of `size` bytes."""
+    return {
+        "state": str(end.state),
+        "started": None if end.started is None else stamp(end.started),
+        "ended": stamp(ended),
+        "error": None if end.error is None else json.dumps(dict(end.error), default=str),
+        "hosts_up": end.hosts_up,
+        "ports_open": end.ports_open,
+        "changes": None if end.changes is None else len(end.changes),
+        "compared_with": end.compared_with,
+        "size": size,
     }
 
 

@@ -69,10 +69,15 @@ class ChangeTeller:
         self._instruments = ScanInstruments(instrumentation)
         self._redacts = redacts
 
-    def tell(self, changes: tuple[Change, ...]) -> None:
-        """Tell `changes` on the current span and in the log."""
-        for kind, count in Counter(change.kind for change in changes).items():
-            self._instruments.changes(_TOOL, str(kind), count)
+    def tell(self, scan_id: str, compared: Comparison) -> None:
+        """Tell the changes to the scan `scan_id` on the current span and in the log."""
+        changes = compared.changes
+        kinds = Counter(str(change.kind) for change in changes)
+        for kind, count in kinds.items():
+            self._instruments.changes(_TOOL, kind, count)
+        if changes:
+            counted = ", ".join(f"{kind}={count}" for kind, count in sorted(kinds.items()))
+            _log.info("scan.changed scan=%s since=%s %s", scan_id, compared.scan_id, counted)
         for number, change in enumerate(changes[:_TOLD]):
             emit = emit_event if number < _ON_SPAN else log_event
             emit(self._logger, Event.SCAN_CHANGE, self._attributes(change), severity=SeverityNumber.WARN)

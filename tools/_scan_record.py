@@ -150,7 +150,7 @@ class ScanRecord:
         """Compare it, tell the changes on its span, and store its result."""
         compared = await in_thread(partial(self._compare, done.result))
         if compared is not None:
-            self._keeper.teller.tell(compared.changes)
+            self._keeper.teller.tell(self.start.scan_id, compared)
         await in_thread(
             lambda: self._finish(self._end(ScanState.COMPLETED, done.result, completed_to_dict(done), compared))
         )

@@ -15,6 +15,7 @@ import pytest
 
 from tracefuse.tools import Caller, CallerKind
 from tracefuse.tools._history import History, HistoryError, Query, ScanEnd, ScanStart, ScanState, StoredTransition
+from tracefuse.tools._history_owner import Owner, is_gone, sweep
 from tracefuse.tools._history_schema import HISTORY_SCHEMA
 from tracefuse.tools.nmap import Change, ChangeKind
 
@@ -354,6 +355,29 @@ def test_scans_of_an_owner_that_is_gone_are_interrupted_and_those_of_others_are_
     assert [scan.state for scan in looking.find(Query(state=ScanState.RUNNING)).scans] == [ScanState.RUNNING]
     here.finish("running", DONE)
     assert ids(looking, state=ScanState.RUNNING) == []
+
+
+def test_a_scan_that_only_seemed_to_be_left_gets_its_true_end(opened: Callable[..., History]) -> None:
+    runs, looks = opened(), opened()
+    runs.begin(start("a"))
+    next(Path(f"{runs.path}-owners").iterdir()).unlink()
+    assert looks.recover() == 1
+    runs.finish("a", DONE)
+    kept = looks.get("a")
+    assert kept is not None
+    assert (kept.state, looks.document("a")) == (ScanState.COMPLETED, DONE.document)
+
+
+def test_files_of_owners_that_are_gone_are_swept_and_those_of_others_stay(tmp_path: Path) -> None:
+    here, gone = Owner(tmp_path), tmp_path / "f00d"
+    gone.touch()
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [here.token]
+    here.release()
+    here.release()
+    assert list(tmp_path.iterdir()) == []
+    sweep(tmp_path / "nowhere")
+    assert is_gone(tmp_path / "nowhere", "f00d")
 
 
 def test_opening_the_history_interrupts_what_a_dead_process_left(opened: Callable[..., History]) -> None:

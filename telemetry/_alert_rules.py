@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal
+
+from ._arguments import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ WINDOW_METRICS: Final = ("count", "failures", "rate", "error_ratio", "mean", "p5
 _COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
     ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
 }  # fmt: skip
+_HUGE: Final = 1e300
 _SEVERITIES: Final = ("info", "warning", "critical")
 
 
@@ -67,20 +69,27 @@ class AlertRule:
     tool: str | None = "*"
 
     def __post_init__(self) -> None:
-        _require(self, "name", bool(self.name) and self.name.isprintable() and len(self.name) <= 100, "a short text")
-        _require(self, "metric", bool(self.metric), f"one of {', '.join(WINDOW_METRICS)}, or a gauge's name")
-        _require(self, "comparison", self.comparison in _COMPARE, "one of >, >=, <, <=")
+        _require(self, "name", _short(self.name), "a short text")
+        _require(self, "metric", _short(self.metric), f"one of {', '.join(WINDOW_METRICS)}, or a gauge's name")
+        _require(self, "tool", self.tool is None or _short(self.tool), "a tool's name, '*' for each, or None for all")
+        _require(self, "comparison", self.comparison in tuple(_COMPARE), "one of >, >=, <, <=")
         _require(self, "severity", self.severity in _SEVERITIES, f"one of {', '.join(_SEVERITIES)}")
+        _require(self, "minimum_count", _finite(self.minimum_count) and self.minimum_count >= 0, "0 or more")
         _require(self, "threshold", _finite(self.threshold), "a finite number")
         for field in ("hold", "keep"):
             _require(self, field, _finite(getattr(self, field)) and getattr(self, field) >= 0, "seconds, 0 or more")
         _require(self, "window", _finite(self.window) and self.window > 0, "seconds above 0")
         confirm = self.confirm_window
         _require(
-            self, "confirm_window", confirm is None or 0 < confirm < self.window, "seconds below `window`, or None"
+            self,
+            "confirm_window",
+            confirm is None or (_finite(confirm) and 0 < confirm < self.window),
+            "seconds below `window`, or None",
         )
         upwards = self.comparison in {">", ">="}
-        good = self.clear is None or (self.clear <= self.threshold if upwards else self.clear >= self.threshold)
+        good = self.clear is None or (
+            _finite(self.clear) and (self.clear <= self.threshold if upwards else self.clear >= self.threshold)
+        )
         _require(self, "clear", good, f"a number {'at most' if upwards else 'at least'} the threshold")
 
     @property
@@ -147,12 +156,16 @@ def _moved(status: AlertStatus, state: AlertState, now: float) -> AlertStatus:
 
 
 def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _HUGE
+
+
+def _short(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 128 and value.isprintable()
 
 
 def _require(rule: AlertRule, field: str, good: bool, expected: str) -> None:
     if not good:
-        raise ValueError(f"{field}: {getattr(rule, field)!r}; expected {expected}")
+        raise ValueError(f"{field}: {shown(getattr(rule, field))}; expected {expected}")
 
 
 DEFAULT_ALERT_RULES: Final = (

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from ._alert_rules import DEFAULT_ALERT_RULES, WINDOW_METRICS, AlertRule, AlertState, AlertStatus, step
+from ._arguments import number, of_type
 from ._events import SeverityNumber, emit_event
 from ._instrumentation import Instrumentation
 from ._manager import MetricsManager
@@ -16,7 +18,7 @@ from ._names import Attribute, Event
 from ._observed import add_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ._windows import WindowStats
 
@@ -81,7 +83,12 @@ class AlertEngine:
         clock: Callable[[], float] = time.monotonic,
         instrumentation: Instrumentation | None = None,
     ) -> None:
+        of_type("rules", rules, Iterable, "AlertRules")
         self._rules = tuple(rules)
+        for rule in self._rules:
+            of_type("one of the rules", rule, AlertRule, "an AlertRule")
+        of_type("gauges", gauges, Mapping | None, "functions by name, or None")
+        of_type("on_change", on_change, Iterable, "a list of functions")
         self._manager = manager or MetricsManager.get()
         self._gauges = dict(gauges or {})
         self._check()
@@ -197,8 +204,7 @@ class AlertEngine:
 
     def start(self, interval: float = 15.0) -> None:
         """Evaluate every `interval` seconds on a daemon thread until `stop`."""
-        if not interval > 0:
-            raise ValueError(f"interval: {interval!r}; expected seconds above 0, for example 15.0")
+        number("interval", interval, "seconds above 0, at most a day, for example 15.0", low=1e-3, high=86_400.0)
         with self._lock:
             if self._thread is not None:
                 return

@@ -15,14 +15,16 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+from ._arguments import listed, number, of_type, require, shown
+from ._manager import MetricsManager
 
-    from ._manager import MetricsManager
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Correlation", "MetricHistory", "correlate", "correlation", "correlation_table"]
 
@@ -53,6 +55,8 @@ def correlation(left: Sequence[float], right: Sequence[float]) -> float | None:
     >>> correlation(range(10), [5.0] * 10) is None
     True
     """
+    for name, series in (("left", left), ("right", right)):
+        listed(name, series, Sequence, "a sequence of numbers")
     if len(left) != len(right):
         raise ValueError(f"series of {len(left)} and {len(right)} samples; expected the same number")
     if len(left) < MINIMUM_SAMPLES or not all(map(math.isfinite, (*left, *right))):
@@ -94,10 +98,12 @@ def correlate(
     >>> [(one.left, one.right, one.coefficient) for one in found]
     [('a', 'b', 1.0), ('a', 'still', None), ('b', 'still', None)]
     """
-    if max_lag < 0:
-        raise ValueError(f"max_lag: {max_lag}; expected 0 or more")
-    if against is not None and against not in series:
-        raise ValueError(f"against: {against!r}; expected one of {', '.join(sorted(series))}")
+    of_type("series", series, Mapping, "series of numbers by name, for example {'a': [1.0, 2.0]}")
+    of_type("max_lag", max_lag, int, "a whole number, 0 or more")
+    require("max_lag", max_lag, max_lag >= 0, "0 or more")
+    known = f"None, or one of {shown(sorted(series))}"
+    of_type("against", against, str | None, known)
+    require("against", against, against is None or against in series, known)
     names = sorted(series)
     pairs = combinations(names, 2) if against is None else ((against, name) for name in names if name != against)
     found = [_strongest(left, right, series[left], series[right], max_lag) for left, right in pairs]
@@ -106,7 +112,9 @@ def correlate(
 
 def _strongest(left: str, right: str, ours: Sequence[float], theirs: Sequence[float], max_lag: int) -> Correlation:
     best = Correlation(left, right, correlation(ours, theirs), 0, len(ours))
-    for lag in range(-max_lag, max_lag + 1):
+    # Beyond this no shift leaves enough samples to say anything.
+    furthest = min(max_lag, max(len(ours) - MINIMUM_SAMPLES, 0))
+    for lag in range(-furthest, furthest + 1):
         early, late = (ours, theirs) if lag >= 0 else (theirs, ours)
         shift = abs(lag)
         value = correlation(early[: len(early) - shift], late[shift:]) if lag else None
@@ -142,14 +150,14 @@ class MetricHistory:
         capacity: int = 240,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if capacity < MINIMUM_SAMPLES:
-            raise ValueError(f"capacity: {capacity}; expected {MINIMUM_SAMPLES} or more")
+        of_type("manager", manager, MetricsManager, "a MetricsManager, for example MetricsManager.get()")
+        number("capacity", capacity, f"a whole number, {MINIMUM_SAMPLES} to 1,000,000", low=MINIMUM_SAMPLES, high=1e6)
         self.manager = manager
         self._counters = counters
         self._clock = clock
         self._lock = threading.RLock()
         self._last: dict[str, tuple[float, ...]] | None = None
-        self._rows: deque[tuple[float, dict[str, float]]] = deque(maxlen=capacity)
+        self._rows: deque[tuple[float, dict[str, float]]] = deque(maxlen=int(capacity))
 
     def sample(self) -> None:
         """Take a sample. The first one is what the next is compared with."""
@@ -170,6 +178,8 @@ class MetricHistory:
 
     def series(self, since: float | None = None) -> dict[str, list[float]]:
         """All series, equally long, oldest first; with `since` of the last so many seconds. Missing values are 0."""
+        if since is not None:
+            number("since", since, "None, or seconds, 0 or more", low=0.0)
         with self._lock:
             newest = self._rows[-1][0] if self._rows else 0.0
             rows = [row for when, row in self._rows if since is None or when > newest - since]
@@ -205,6 +215,9 @@ def correlation_table(found: Sequence[Correlation]) -> str:
     >>> print(correlation_table(correlate({"a": range(10), "b": [-x for x in range(10)]})))
     -1.00  a  ~  b
     """
+    of_type("found", found, Iterable, "what `correlate` answers")
+    for one in found:
+        of_type("one of those found", one, Correlation, "a Correlation")
     return "\n".join(
         f"{'undefined' if one.coefficient is None else f'{one.coefficient:+.2f}'}  {one.left}  ~  {one.right}"
         f"{f'  (lag {one.lag:+d})' if one.lag else ''}"

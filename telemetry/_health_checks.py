@@ -6,13 +6,15 @@ import asyncio
 import shutil
 import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ._arguments import listed, of_type, require
 from ._health import HealthCheckResult, HealthStatus
+from ._sanitize import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from pathlib import Path
 
     from ._delivery import Delivery
     from ._setup import Telemetry
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["breaker_check", "executable_check", "exporter_check", "writable_check"]
 
 _FULL: Final = 0.8
+_TEXTS: Final = "a sequence of texts, for example ('--version',)"
 
 
 class _State(Protocol):
@@ -38,6 +41,8 @@ class Breaker(Protocol):
 
 def breaker_check(breaker: Breaker) -> Callable[[], HealthCheckResult]:
     """Degraded while `breaker` is not closed: what it guards is left alone."""
+
+    require("breaker", breaker, hasattr(breaker, "state"), "a circuit breaker, with `state`")
 
     def check() -> HealthCheckResult:
         state = breaker.state.name
@@ -106,6 +111,12 @@ def executable_check(
     'Python'
     """
 
+    of_type("program", program, str | Path, "a program's name or path, for example 'nmap'")
+    listed("arguments", arguments, list | tuple, _TEXTS)
+    for one in arguments:
+        of_type("one of the arguments", one, str, _TEXTS)
+        require("one of the arguments", one, "\0" not in one, _TEXTS)
+
     async def check() -> HealthCheckResult:
         path = shutil.which(program)
         if path is None:
@@ -134,6 +145,8 @@ def writable_check(folder: str | Path) -> Callable[[], HealthCheckResult]:
     >>> writable_check(tempfile.gettempdir())().status.value
     'healthy'
     """
+    # tempfile takes a number for an open file, and closes it.
+    of_type("folder", folder, str | Path, "a path, for example '/var/lib/tracefuse'")
 
     def check() -> HealthCheckResult:
         try:
@@ -141,8 +154,9 @@ def writable_check(folder: str | Path) -> Callable[[], HealthCheckResult]:
                 file.write(b"ok")
                 file.flush()
             free = shutil.disk_usage(folder).free
-        except OSError as error:
-            return HealthCheckResult("store", HealthStatus.UNHEALTHY, f"{folder}: {error.strerror or error}")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            return HealthCheckResult("store", HealthStatus.UNHEALTHY, text_of(f"{folder}: {reason}", 256))
         return HealthCheckResult("store", HealthStatus.HEALTHY, metadata={"free_bytes": free})
 
     return check

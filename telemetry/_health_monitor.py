@@ -7,9 +7,11 @@ import inspect
 import logging
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
+from ._arguments import number, of_type, require
 from ._events import SeverityNumber, emit_event
 from ._health import HealthCheckPriority, HealthCheckResult, HealthStatus, SystemHealth, overall
 from ._instrumentation import Instrumentation
@@ -19,7 +21,7 @@ from ._observed import add_source
 from ._sanitize import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 __all__ = ["HealthMonitor"]
 
@@ -28,6 +30,7 @@ _log = logging.getLogger(__name__)
 Kind = Literal["live", "ready", "startup"]
 Finding = bool | str | HealthStatus | HealthCheckResult | None
 
+_LONGEST_NAME: Final = 128
 _KINDS: Final = ("live", "ready", "startup")
 _LEVELS: Final = {HealthStatus.HEALTHY: 0, HealthStatus.DEGRADED: 1, HealthStatus.UNHEALTHY: 2}
 
@@ -67,6 +70,7 @@ class HealthMonitor:
         clock: Callable[[], float] = time.monotonic,
         instrumentation: Instrumentation | None = None,
     ) -> None:
+        number("max_age", max_age, "seconds, 0 or more, for example 5.0", low=0.0)
         self._max_age = max_age
         self._clock = clock
         self._lock = threading.RLock()
@@ -94,11 +98,14 @@ class HealthMonitor:
         HealthStatus, or a HealthCheckResult. `timeout` is in seconds. Raises ValueError for a name that is
         taken, an unknown kind, no time, or one check too many.
         """
+        of_type("name", name, str, "a text, for example 'store'")
+        require("name", name, 0 < len(name) <= _LONGEST_NAME and name.isprintable(), "a short text without line ends")
+        require("check", check, callable(check), "a function without arguments")
+        some = f"some of {', '.join(_KINDS)}"
+        of_type("kinds", kinds, Iterable, some)
         wanted = frozenset(kinds)
-        if not wanted or not wanted <= set(_KINDS):
-            raise ValueError(f"kinds: {sorted(wanted)}; expected some of {', '.join(_KINDS)}")
-        if not timeout > 0:
-            raise ValueError(f"timeout: {timeout!r}; expected seconds above 0, for example 2.0")
+        require("kinds", kinds, bool(wanted) and wanted <= set(_KINDS), some)
+        number("timeout", timeout, "seconds above 0, at most 3600, for example 2.0", low=1e-6, high=3600.0)
         with self._lock:
             if name in self._checks or len(self._checks) >= 100:
                 raise ValueError(f"check {name!r}: there is one of this name, or there are 100 already")
@@ -106,6 +113,7 @@ class HealthMonitor:
 
     def remove(self, name: str) -> None:
         """Take a check away; nothing happens when there is none of this name."""
+        of_type("name", name, str, "a text, for example 'store'")
         with self._lock:
             self._checks.pop(name, None)
             self._results.pop(name, None)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger
 
+from ._arguments import shown
 from ._names import INSTRUMENTS, SCOPE, InstrumentKind
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Instrumentation:
         (`Meter.create_observable_*` answers the instrument that is already registered), so call this
         once per meter and let the one callback observe all series.
         """
-        row = INSTRUMENTS[name]
+        row = _known(name)
         match row.kind:
             case InstrumentKind.OBSERVABLE_COUNTER:
                 self.meter.create_observable_counter(row.name, [callback], row.unit, row.description)
@@ -126,8 +127,15 @@ class Instrumentation:
                 raise ValueError(f"{name} is a {row.kind.value}: it is recorded, not observed")
 
 
+def _known(name: object) -> Instrument:
+    found = INSTRUMENTS.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise KeyError(f"name: {shown(name)}; expected an instrument of the table, for example 'mcp.tool.errors'")
+    return found
+
+
 def _row(name: str, kind: InstrumentKind) -> Instrument:
-    row = INSTRUMENTS[name]
+    row = _known(name)
     if row.kind is not kind:
         raise ValueError(f"{name} is a {row.kind.value}, not a {kind.value}")
     return row

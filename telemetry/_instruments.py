@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
 
+from ._arguments import listed
 from ._default_table import table_for
 from ._instrumentation import Instrumentation
 from ._names import Attribute
-from ._sanitize import TOOL_ERROR_TYPES
+from ._sanitize import TOOL_ERROR_TYPES, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection
 
 __all__ = ["TOOL_ERROR_TYPES", "ScanInstruments", "ToolInstruments"]
 
@@ -69,6 +71,11 @@ class ToolInstruments:
         table.record(tool, status == "success", seconds, timed_out, error_type, self._error_types)
 
 
+def _labels(tool: object, key: str, value: object) -> dict[str, str]:
+    """Attributes that are short and printable, whatever was handed in."""
+    return {Attribute.TOOL: text_of(tool), key: text_of(value)}
+
+
 class ScanInstruments:
     """What scans are measured by, all with the tool's name as attribute; other values come from bounded sets.
 
@@ -106,6 +113,13 @@ class ScanInstruments:
         >>> scans = ScanInstruments()
         >>> scans.declare("nmap", rules=["target.network"], kinds=["port.opened"], host_states=["up", "down"])
         """
+        for name, values in (
+            ("rules", rules),
+            ("kinds", kinds),
+            ("host_states", host_states),
+            ("port_states", port_states),
+        ):
+            listed(name, values, Iterable, "a list of texts")
         for rule in rules:
             self.refused(tool, rule, 0)
         for kind in kinds:
@@ -118,35 +132,35 @@ class ScanInstruments:
     @_never_raises
     def ended(self, tool: str, status: str, *, seconds: float) -> None:
         """An admitted scan ended, `seconds` after it was asked for."""
-        self._duration.record(seconds, {Attribute.TOOL: tool, Attribute.STATUS: status})
+        self._duration.record(seconds, _labels(tool, Attribute.STATUS, status))
 
     @_never_raises
     def hosts(self, tool: str, state: str, count: int = 1) -> None:
         """A scan reported `count` hosts in `state`."""
-        self._hosts.add(count, {Attribute.TOOL: tool, Attribute.STATE: state})
+        self._hosts.add(count, _labels(tool, Attribute.STATE, state))
 
     @_never_raises
     def ports(self, tool: str, state: str, count: int = 1) -> None:
         """A scan reported `count` ports in `state`."""
-        self._ports.add(count, {Attribute.TOOL: tool, Attribute.STATE: state})
+        self._ports.add(count, _labels(tool, Attribute.STATE, state))
 
     @_never_raises
     def changes(self, tool: str, kind: str, count: int = 1) -> None:
         """A scan differs from the one before in `count` things of `kind`."""
-        self._changes.add(count, {Attribute.TOOL: tool, Attribute.KIND: str(kind)})
+        self._changes.add(count, _labels(tool, Attribute.KIND, kind))
 
     @_never_raises
     def refused(self, tool: str, rule: str, count: int = 1) -> None:
         """The policy refused `count` requests by `rule`."""
-        self._refusals.add(count, {Attribute.TOOL: tool, Attribute.RULE: str(rule)})
+        self._refusals.add(count, _labels(tool, Attribute.RULE, rule))
 
     @_never_raises
     def queued(self, tool: str, reason: str) -> None:
         """A scan waits for a free place because of `reason`."""
-        self._queue.add(1, {Attribute.TOOL: tool, Attribute.REASON: reason})
+        self._queue.add(1, _labels(tool, Attribute.REASON, reason))
 
     @_never_raises
     def admitted(self, tool: str, reason: str, *, waited: float) -> None:
         """A scan that was queued for `reason` left the queue after `waited` seconds."""
-        self._queue.add(-1, {Attribute.TOOL: tool, Attribute.REASON: reason})
-        self._wait.record(waited, {Attribute.TOOL: tool, Attribute.REASON: reason})
+        self._queue.add(-1, _labels(tool, Attribute.REASON, reason))
+        self._wait.record(waited, _labels(tool, Attribute.REASON, reason))

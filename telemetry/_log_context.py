@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
+from ._sanitize import text_of
+
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Generator, Mapping
@@ -38,7 +40,7 @@ def log_context(**fields: object) -> Generator[Mapping[str, str]]:
     {}
     """
     merged = {**_fields.get(), **fields}
-    kept = {key: str(value)[:_MAX_LENGTH] for key, value in merged.items() if value is not None}
+    kept = {key: text_of(value, _MAX_LENGTH) for key, value in merged.items() if value is not None}
     bounded = MappingProxyType(dict(list(kept.items())[-_MAX_FIELDS:]))
     token = _fields.set(bounded)
     try:

@@ -8,6 +8,8 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from ._arguments import number
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -37,11 +39,10 @@ class RateLimitFilter(logging.Filter):
         capacity: int = 1000,
     ) -> None:
         super().__init__()
-        if burst < 1 or interval <= 0 or capacity < 1:
-            raise ValueError(
-                f"burst {burst!r}, interval {interval!r}, capacity {capacity!r}; expected 1 or more, seconds above 0,"
-                " and 1 or more, for example burst=10, interval=60.0"
-            )
+        number("burst", burst, "lines, 1 or more, for example 10", low=1)
+        number("interval", interval, "seconds above 0, for example 60.0", low=1e-6)
+        number("exempt", exempt, "a level of logging, for example logging.ERROR", low=0)
+        number("capacity", capacity, "a number of kinds, 1 or more, for example 1000", low=1)
         self._burst = burst
         self._interval = interval
         self._exempt = exempt

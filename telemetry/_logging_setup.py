@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final, Literal, Self
 
+from ._arguments import shown
 from ._environ import ConfigurationError
 from ._log_format import ConsoleFormatter, JsonFormatter, context_filter
 from ._log_rate import RateLimitFilter
@@ -96,6 +97,8 @@ def _choice(
     *, upper: bool = False,
 ) -> str:  # fmt: skip
     value = given if given is not None else environ.get(variable, "").strip() or default
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(variable, shown(value), f"one of {', '.join(allowed)}", default)
     found = value.upper() if upper else value.lower()
     if found not in allowed:
         raise ConfigurationError(variable, value, f"one of {', '.join(allowed)}", default)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from opentelemetry import metrics
 
+from ._arguments import number, of_type, require, shown
 from ._default_table import default_table, drop_default_table
 from ._exports import MetricExportFormat, to_csv, to_json
 from ._meter_in_use import reader_in_use
@@ -36,6 +37,7 @@ _MIN_TOOLS: Final = 10
 _MAX_TOOLS: Final = 10_000
 _MAX_SNAPSHOTS: Final = 100
 _FLUSH_TIMEOUT: Final = 5.0
+_A_RETENTION: Final = "a timedelta above 0, for example timedelta(hours=24)"
 
 
 class MetricsManager:
@@ -81,8 +83,9 @@ class MetricsManager:
         Raises TypeError or ValueError for settings that cannot be used; nothing is made then.
         """
         bound = _checked_max_tools(max_tools)
-        if retention <= timedelta(0):
-            raise ValueError(f"retention: {retention!r}; expected a timedelta above 0, for example timedelta(hours=24)")
+        of_type("retention", retention, timedelta, _A_RETENTION)
+        require("retention", retention, retention > timedelta(0), _A_RETENTION)
+        number("cleanup_interval", cleanup_interval, "seconds, 0 or more, for example 3600.0", low=0.0)
         with MetricsManager._lock:
             known = MetricsManager._instances.get(cls)
             if isinstance(known, cls):
@@ -211,8 +214,9 @@ class MetricsManager:
         Raises ValueError when there is no window of `span` seconds.
         """
         spans = self._table.spans
-        if span is not None and span not in spans:
-            raise ValueError(f"span: {span!r}; the windows are {', '.join(f'{known:g}' for known in spans)} seconds")
+        kept = f"None, or one of the windows' seconds: {', '.join(f'{known:g}' for known in spans)}"
+        require("span", span, span is None or span in spans, kept)
+        of_type("tool_name", tool_name, str | None, "None for all tools, or a name, for example 'nmap'")
         now = self._table.clock()
         with self._table.reading() as tools:
             chosen = tools.values() if tool_name is None else [tools[tool_name]] if tool_name in tools else []
@@ -238,8 +242,7 @@ class MetricsManager:
 
         Raises TypeError when `count` is no whole number.
         """
-        if not isinstance(count, int):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"count is {type(count).__qualname__}; expected a whole number from 1 to {_MAX_SNAPSHOTS}")
+        of_type("count", count, int, f"a whole number from 1 to {_MAX_SNAPSHOTS}")
         return list(self._snapshots)[-min(max(count, 1), _MAX_SNAPSHOTS) :]
 
     def export(self, export_format: MetricExportFormat | str) -> str | None:
@@ -251,7 +254,7 @@ class MetricsManager:
             chosen = MetricExportFormat(export_format)
         except ValueError:
             known = ", ".join(repr(one.value) for one in MetricExportFormat)
-            raise ValueError(f"export_format: {export_format!r}; expected one of {known}") from None
+            raise ValueError(f"export_format: {shown(export_format)}; expected one of {known}") from None
         match chosen:
             case MetricExportFormat.PROMETHEUS:
                 return self.get_prometheus_metrics()
@@ -307,9 +310,8 @@ class MetricsManager:
         self._table.on_switch = reader_in_use
 
 
-def _checked_max_tools(max_tools: object) -> int:
-    if not isinstance(max_tools, int) or isinstance(max_tools, bool):
-        raise TypeError(f"max_tools is {type(max_tools).__qualname__}; expected a whole number, for example 1000")
+def _checked_max_tools(max_tools: int) -> int:
+    of_type("max_tools", max_tools, int, "a whole number, for example 1000")
     return min(max(max_tools, _MIN_TOOLS), _MAX_TOOLS)
 
 

@@ -98,7 +98,7 @@ def encode(registry: CollectorRegistry, accept: str | None) -> Exposition:
     b'# EOF\\n'
     """
     try:
-        encoder, content_type = choose_encoder(accept or "")
+        encoder, content_type = choose_encoder(accept if isinstance(accept, str) else "")
     except TypeError:  # a version that is not numbers
         encoder, content_type = choose_encoder("")
     return Exposition(encoder(registry), content_type)

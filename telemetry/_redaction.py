@@ -6,6 +6,8 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from ._arguments import of_type
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -46,6 +48,7 @@ def redact(text: str, *, targets: bool = False) -> str:
     >>> redact("scan of 10.0.0.0/24 and fe80::1 began", targets=True)
     'scan of [redacted] and [redacted] began'
     """
+    of_type("text", text, str, "a text")
     for pattern in _SECRETS:
         text = pattern.sub(rf"\1{REDACTED}", text)
     if targets:

@@ -10,6 +10,7 @@ import atexit
 import logging
 import os
 import threading
+from collections.abc import Mapping
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final, Self
@@ -18,6 +19,7 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry
 
+from ._arguments import number, of_type
 from ._config import SignalConfig, TelemetryConfig, read_config
 from ._delivery import quieten_exporters
 from ._exporters import check_tls_files
@@ -29,7 +31,7 @@ from ._providers import Attachments, Providers, build_providers, disabled_provid
 from ._shutdown import ShutdownReport, shut_down
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Generator, Sequence
 
     from opentelemetry.sdk._logs import LogRecordProcessor
     from opentelemetry.sdk.metrics.export import MetricReader
@@ -77,6 +79,7 @@ class Telemetry:
 
         A further call answers the first one's report. A host application's providers stay as they are.
         """
+        number("deadline", deadline, "seconds, 0 or more, at most a day, for example 5.0", low=0.0, high=86_400.0)
         with self._closing:
             if self._report is None:
                 calls = self._providers.shutdown_calls(deadline)
@@ -127,6 +130,8 @@ def configure(
     ...     print(telemetry.exposition().body.decode().splitlines()[-1])
     tracefuse_policy_refusals_total{rule="target",tool="nmap"} 1.0
     """
+    of_type("environ", environ, Mapping, "variables by name, for example os.environ")
+    of_type("service_name", service_name, str, "a text, for example 'scanner'")
     config = read_config(
         environ,
         propagators=_installed("opentelemetry_propagator"),

@@ -9,6 +9,7 @@ itself offers as `telemetry_summary` because it knows that this text is safe to 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from ._names import Attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator
 
     from opentelemetry.trace import Span, Tracer
     from opentelemetry.util.types import AttributeValue
@@ -58,8 +59,10 @@ def operation_span(
     >>> with operation_span(Instrumentation.from_providers().tracer, "work") as span:
     ...     span.set_attribute("items", 3)
     """
+    # The SDK raises for anything else, and telemetry breaks nothing.
+    kept = attributes if isinstance(attributes, Mapping) else None
     with tracer.start_as_current_span(
-        name, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
+        name, kind=kind, attributes=kept, record_exception=False, set_status_on_exception=False
     ) as span:
         try:
             yield span

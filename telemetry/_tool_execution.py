@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from ._arguments import number
 from ._names import Attribute
 from ._recent import ERROR, LATE, SUCCESS, RecentExecutions, RecentValues, successes
 from ._sanitize import Repairs, bounded_error_type, clean_name, default_repairs, is_success, repair, text_of
@@ -280,6 +281,7 @@ class ToolExecutionMetrics:
 
     def window(self, span: float) -> WindowStats:
         """What happened in the last `span` seconds."""
+        number("span", span, "seconds above 0, for example 60.0", low=1e-9)
         with self._lock:
             self._settle()
             return self._windows.stats(span, self._clock())

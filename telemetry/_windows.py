@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ddsketch import CollapsingLowestDenseStore, LogarithmicMapping
 
+from ._arguments import require
 from ._recent import RecentValues
 
 if TYPE_CHECKING:
@@ -129,11 +130,11 @@ def check_spans(spans: Sequence[float]) -> tuple[float, ...]:
     """`spans` as they can be used. Raises ValueError unless there are 1 to 8, rising, of a second or more."""
     try:
         checked = [float(span) for span in spans]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         checked = []
     rising = all(a < b for a, b in pairwise(checked))
-    if not (1 <= len(checked) <= 8 and rising and checked[0] >= 1.0 and checked[-1] < 1e7):
-        raise ValueError(f"windows: {spans!r}; expected 1 to 8 rising lengths in seconds, for example (60, 300, 3600)")
+    fits = 1 <= len(checked) <= 8 and rising and checked[0] >= 1.0 and checked[-1] < 1e7
+    require("windows", spans, fits, "1 to 8 rising lengths in seconds, for example (60, 300, 3600)")
     return tuple(checked)
 
 

@@ -187,7 +187,7 @@ def test_the_filter_remembers_a_bounded_number_of_kinds() -> None:
         assert limit.filter(logging.makeLogRecord({"msg": f"kind {number}", "levelno": logging.INFO}))
     assert len(limit._kinds) == 10
     for settings in ({"burst": 0}, {"interval": 0.0}, {"capacity": 0}):
-        with pytest.raises(ValueError, match=r"for example burst=10, interval=60\.0"):
+        with pytest.raises(ValueError, match=r"expected .* for example"):
             RateLimitFilter(**settings)  # type: ignore[arg-type]
 
 

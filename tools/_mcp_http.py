@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from ._service import Service
+    from ._settings import ServeSettings
 
 __all__ = ["McpEndpoint"]
 
@@ -60,7 +61,7 @@ class McpEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        answer = _STOPPING if self._ended else _turned_away(scope, Doors.of(self._service.settings.serve))
+        answer = _STOPPING if self._ended else _turned_away(scope, self._service.settings.serve)
         if answer is not None:
             await answer(scope, receive, send)
             return
@@ -103,9 +104,11 @@ class McpEndpoint:
             self._ended = True
 
 
-def _turned_away(scope: Scope, doors: Doors) -> PlainTextResponse | None:
-    """The answer to a page that rebound a name, or that may not ask; None for everybody else."""
-    headers = Headers(scope=scope)
+def _turned_away(scope: Scope, serve: ServeSettings) -> PlainTextResponse | None:
+    """The answer to a stranger, to a page that rebound a name or may not ask; None for everybody else."""
+    if PRINCIPAL_KEY in scope and not isinstance(scope[PRINCIPAL_KEY], Principal):
+        return PlainTextResponse("say who you are", status_code=401, headers={"www-authenticate": "Bearer"})
+    doors, headers = Doors.of(serve), Headers(scope=scope)
     host, origin = headers.get("host", ""), headers.get("origin")
     if not doors.host_allowed(host):
         return PlainTextResponse("the service is not known by this name", status_code=421)
@@ -117,7 +120,7 @@ def _turned_away(scope: Scope, doors: Doors) -> PlainTextResponse | None:
 def _bound_to_principal(scope: Scope) -> Scope:
     """Tell the SDK who asks, so that a session answers only to the token that began it."""
     principal: Any = scope.get(PRINCIPAL_KEY)
-    if not isinstance(principal, Principal):
+    if principal is None:
         return scope
     token = AccessToken(token="", client_id=principal.name, scopes=[principal.role.name.lower()])
     return {**scope, "user": AuthenticatedUser(token)}

@@ -138,7 +138,9 @@ class CancelOutput(Output):
     """Whether a scan was stopped."""
 
     scan_id: str
-    cancelled: bool = Field(description="True when this call stopped it; False when it had ended before.")
+    cancelled: bool = Field(
+        description="True when this call stopped it; False when it had ended before, or runs in another process."
+    )
     state: State = Field(description=_STATE)
 
 

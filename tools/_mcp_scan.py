@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from ._mcp_input import ScanIdInput, ScanInput, StatusInput
     from ._mcp_output import ErrorOutput
 
-__all__ = ["DIRECT", "cancel", "ended_answer", "poll_after", "scan", "start", "status"]
+__all__ = [
+    "DIRECT",
+    "cancel",
+    "describe",
+    "ended_answer",
+    "error_of",
+    "no_result",
+    "poll_after",
+    "scan",
+    "start",
+    "status",
+]
 
 DIRECT: Final = 1.0
 """Seconds in which a scan may end to be answered at once, also to a client that takes tasks."""
@@ -67,8 +78,13 @@ async def cancel(call: Call, arguments: ScanIdInput) -> Answer:
     cancelled = await call.service.jobs.cancel(job.scan_id)
     job = await job_of(call.service, arguments.scan_id)
     output = CancelOutput(scan_id=job.scan_id, cancelled=cancelled, state=job.state.value)
-    told = "was stopped; what it had found is kept" if cancelled else f"had ended before: {job.state}"
-    return Answer(output, f"Scan {job.scan_id} {told}. scan_result has what it found.")
+    if cancelled:
+        told = "was stopped; scan_result has what it had found"
+    elif job.is_final:
+        told = f"had ended before: {job.state}"
+    else:
+        told = "runs in another process of this machine, and is not stopped from here"
+    return Answer(output, f"Scan {job.scan_id} {told}.")
 
 
 async def _followed(call: Call, scan_id: str) -> JobView:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    INTERNAL_ERROR,
     INVALID_PARAMS,
     CallToolRequestParams,
     CallToolResult,
@@ -21,6 +22,7 @@ from mcp_types import (
     TextContent,
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
 
 from tracefuse.telemetry import package_version
 
@@ -34,7 +36,7 @@ from ._mcp_telemetry import OperationDuration, carry_baggage
 from ._mcp_tools import TOOLS
 
 if TYPE_CHECKING:
-    from mcp.server.context import HandlerResult
+    from mcp.server.context import CallNext, HandlerResult
     from mcp_types import PaginatedRequestParams
 
     from ._job_view import JobView
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["INSTRUCTIONS", "build_server"]
 
 _log = logging.getLogger(__name__)
+
+_FAILED: Final = "the service failed; its log says why"
 
 INSTRUCTIONS: Final = """\
 Tracefuse runs nmap scans of networks that you are allowed to scan, under a policy, with limits.
@@ -76,7 +80,19 @@ def build_server(service: Service) -> Server[Any]:
     # The SDK's own middleware, which makes the span, stays the outermost.
     server.middleware.append(OperationDuration(service.telemetry.instrumentation, TOOLS))
     server.middleware.append(carry_baggage)
+    server.middleware.append(_told_nothing)
     return server
+
+
+async def _told_nothing(ctx: Context, call_next: CallNext) -> HandlerResult:
+    """Log what nobody expected, and tell the client only that: the SDK would pass on the text of the error."""
+    try:
+        return await call_next(ctx)
+    except (MCPError, ValidationError):
+        raise
+    except Exception as error:
+        _log.exception("mcp.request_failed method=%s", ctx.method)
+        raise MCPError(INTERNAL_ERROR, _FAILED) from error
 
 
 def _discover(server: Server[Any]) -> Any:
@@ -143,4 +159,4 @@ def _told(error: Exception, tool: str) -> ErrorOutput:
     if known is not None:
         return known
     _log.error("mcp.call_failed tool=%s", tool, exc_info=error)
-    return ErrorOutput(type="internal_error", message="the service failed; its log says why")
+    return ErrorOutput(type="internal_error", message=_FAILED)

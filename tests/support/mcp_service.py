@@ -131,7 +131,8 @@ async def http_endpoint(service: Service) -> AsyncIterator[str]:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if role := Headers(scope=scope).get("x-role"):
-            scope = {**scope, PRINCIPAL_KEY: Principal(f"{role}-token", Role[role.upper()])}
+            known = Role.__members__.get(role.upper())
+            scope = {**scope, PRINCIPAL_KEY: None if known is None else Principal(f"{role}-token", known)}
         await endpoint(scope, receive, send)
 
     server = _Server(uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=2))

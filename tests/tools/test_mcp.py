@@ -178,6 +178,19 @@ async def test_a_scan_in_the_background_is_followed_by_its_id(hanging: Service, 
         assert (await called(again, "scan_cancel", scan_id=scan_id))["cancelled"] is False
 
 
+async def test_a_scan_of_another_process_is_seen_and_not_stopped(
+    hanging: Service, tmp_path: Path, memory: InMemoryTelemetry
+) -> None:
+    async with connected(hanging) as client:
+        scan_id = (await called(client, "scan_start", target="10.0.0.7", extra_args="-p 22"))["scan_id"]
+    nmap = hanging.settings.nmap.path
+    async with running_service(tmp_path, nmap, memory) as other, connected(other) as client:
+        assert (await called(client, "scan_status", scan_id=scan_id))["state"] == "running"
+        refused = await called(client, "scan_cancel", scan_id=scan_id)
+    assert (refused["cancelled"], refused["state"]) == (False, "running")
+    assert hanging.jobs.running == 1
+
+
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_cancelled_call_stops_its_nmap(hanging: Service, tmp_path: Path, mode: str) -> None:
     async with connected(hanging, mode) as client:
@@ -333,17 +346,21 @@ async def test_hostile_arguments_are_refused_and_nothing_runs(quick: Service, tm
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("mode", MODES)
 async def test_what_nobody_expected_is_logged_and_not_shown(
-    quick: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    quick: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: str
 ) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("secret")
 
     monkeypatch.setattr(type(quick.history), "find", broken)
-    async with connected(quick) as client:
+    async with connected(quick, mode) as client:
         error = await failed(client, "scan_history")
+        with pytest.raises(MCPError, match="the service failed; its log says why") as caught:
+            await client.list_resources()
     assert error == {"type": "internal_error", "message": "the service failed; its log says why"}
-    assert "ZeroDivisionError: secret" in caplog.text
+    assert caught.value.code == -32603
+    assert caplog.text.count("ZeroDivisionError: secret") == 2
 
 
 values = st.recursive(

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -38,11 +39,13 @@ async def test_without_the_extra_it_says_what_to_install(
 def pipe() -> Iterator[tuple[int, int]]:
     read, write = os.pipe()
     yield read, write
-    for descriptor in (read, write):
-        try:
-            os.close(descriptor)
-        except OSError:
-            continue
+    with suppress(OSError):
+        os.close(write)
+    # Who still reads would read what next has this number.
+    for thread in threading.enumerate():
+        if thread.name == "tracefuse-stdin":
+            thread.join(10)
+    os.close(read)
 
 
 async def test_lines_come_as_they_are_written_up_to_the_end(pipe: tuple[int, int]) -> None:

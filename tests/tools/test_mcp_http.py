@@ -177,6 +177,7 @@ async def test_a_session_answers_only_to_the_token_that_began_it(quick: str) -> 
     ("headers", "status"),
     [
         ({"host": "evil.example"}, 421),
+        ({"x-role": "stranger"}, 401),
         ({"origin": "http://evil.example"}, 403),
         ({"origin": "null"}, 403),
         ({"content-type": "text/plain"}, 400),
@@ -184,7 +185,7 @@ async def test_a_session_answers_only_to_the_token_that_began_it(quick: str) -> 
         ({"mcp-protocol-version": "1999-01-01"}, 400),
     ],
 )
-async def test_a_web_page_cannot_reach_it(quick: str, headers: dict[str, str], status: int) -> None:
+async def test_strangers_and_web_pages_cannot_reach_it(quick: str, headers: dict[str, str], status: int) -> None:
     async with httpx2.AsyncClient() as http:
         answer = await http.post(
             quick, content=json.dumps(call_body("breaker_status", {})), headers=call_headers("breaker_status") | headers

@@ -94,6 +94,7 @@ def test_the_end_of_a_long_scan_keeps_its_beginning(collector: Collector, tempo:
     assert not names(tempo, "long"), "nothing speaks for it yet"
     send(collector, [scan])
     eventually(lambda: names(tempo, "long") == {"phase Ping Scan", "nmap scan"}, "the beginning with the end")
+    judge(collector, tempo)
     send(collector, [Made(name="tools/call nmap", trace="long", kind="SERVER")])
     eventually(lambda: "tools/call nmap" in names(tempo, "long"), "what comes after")
 

@@ -44,7 +44,8 @@ def exit_codes(*, as_json: bool = False) -> Generator[None]:
             raise
         if as_json:
             click.echo(json.dumps({"error": explained.fields}, indent=2, default=str))
-        click.echo(f"tracefuse: {explained.line}", err=True)
+        for line in explained.line.splitlines():
+            click.echo(f"tracefuse: {line}", err=True)
         raise SystemExit(explained.code) from error
     except KeyboardInterrupt:
         click.echo("tracefuse: interrupted", err=True)

@@ -38,7 +38,7 @@ class Explained:
 _KNOWN: Final[tuple[tuple[type[Exception], ExitCode, str, tuple[str, ...]], ...]] = (
     (PolicyViolation, ExitCode.REFUSED, "policy_violation", ("rule", "token", "position", "example", "suggestion")),
     (CircuitBreakerOpenError, ExitCode.CIRCUIT_OPEN, "circuit_open", ("breaker_name", "retry_after")),
-    (SettingsError, ExitCode.REFUSED, "bad_setting", ("variable", "value", "expected")),
+    (SettingsError, ExitCode.REFUSED, "bad_setting", ("variable", "value", "expected", "problems")),
     (ConfigurationError, ExitCode.REFUSED, "bad_setting", ("variable", "value", "expected")),
     (TemplateError, ExitCode.REFUSED, "bad_setting", ("name", "problem", "example")),
     (PolicyError, ExitCode.REFUSED, "bad_setting", ("field", "value", "expected")),

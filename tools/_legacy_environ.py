@@ -46,6 +46,11 @@ def _allowed_targets(value: object) -> Mapping[str, object]:
     return {"policy.networks": policy.networks, "policy.domains": policy.domains}
 
 
+def _transport(value: object) -> Mapping[str, object]:
+    """Standard input and output, or plain HTTP, which is always there."""
+    return {"": "stdio" if value == "stdio" else "off"}
+
+
 _HISTORY: Final = "scans are kept in SQLite below state_dir"
 _STREAMED: Final = "output is read as it comes; nmap.output_limit stops a run that writes too much"
 _STDERR: Final = "logs go to standard error, for systemd or the container to keep"
@@ -75,7 +80,7 @@ LEGACY_SECTIONS: Final[Mapping[str, Legacy]] = {
     **{f"logging.{key}": Legacy(gone=_STDERR) for key in ("file_path", "max_file_size", "backup_count")},
     "server.host": Legacy("serve.host"),
     "server.port": Legacy("serve.port"),
-    "server.transport": Legacy(gone="`tracefuse serve --mcp stdio` or `--mcp http` chooses it"),
+    "server.transport": Legacy("serve.mcp", convert=_transport),
     "server.workers": Legacy(gone="one process serves all; queue.total says how many scans run at once"),
     "server.max_connections": Legacy("serve.max_requests"),
     "server.shutdown_grace_period": Legacy("serve.grace"),

@@ -148,3 +148,16 @@ def test_an_old_name_is_one_warning_and_the_command_goes_on(env: dict[str, str])
     assert ran.err.splitlines() == [
         "tracefuse: MCP_SECURITY_CONCURRENCY_LIMIT is deprecated: use TRACEFUSE_QUEUE_TOTAL"
     ]
+
+
+def test_a_command_that_cannot_start_tells_every_mistake_in_a_line_of_its_own(
+    tmp_path: Path, env: dict[str, str]
+) -> None:
+    path = write(tmp_path, "[queue]\ntotal = 0\nlength = -1\n")
+    ran = tracefuse("--config", str(path), "scan", "127.0.0.1", "--json", env=env)
+    assert ran.code == 2
+    assert [line.partition(" cannot")[0] for line in ran.err.splitlines()] == [
+        f"tracefuse: {path}:2: queue.total='0'",
+        f"tracefuse: {path}:3: queue.length='-1'",
+    ]
+    assert len(ran.json["error"]["problems"]) == 2

@@ -19,6 +19,7 @@ from tracefuse.tools._setting_table import shown, toml_value, value_at
 from tracefuse.tools._settings import SETTINGS, ConfigSource, SettingsWarning, load_configuration
 from tracefuse.tools._settings_check import check_settings
 
+ROOT = Path(__file__).parents[2]
 NO_FILE = {"TRACEFUSE_CONFIG": ""}
 EXAMPLE, LEVEL = "for example", "--set logging.level=info"
 NETWORKS = '["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7"]'
@@ -282,6 +283,7 @@ def test_a_file_of_the_earlier_server_loads(tmp_path: Path, name: str) -> None:
     assert settings.breaker.success_threshold == 2
     assert (settings.health.interval, settings.health.timeout) == (30.0, 10.0)
     assert (settings.serve.host, settings.serve.port, settings.serve.max_requests) == ("0.0.0.0", 9000, 100)
+    assert settings.serve.mcp == "stdio"
     assert (settings.serve.grace, settings.logging.level, settings.logging.format) == (30, "info", "console")
     # One for each name but the three that are still settings of that name.
     names = [f"{section}.{key}" for section, values in old.items() for key in values]
@@ -341,3 +343,19 @@ def test_a_pinned_source_misses_its_file_when_it_goes_away(tmp_path: Path) -> No
 
 def test_every_value_of_the_settings_can_be_asked_for_by_name() -> None:
     assert {name for name in SETTINGS if value_at(Settings(), name) is ...} == set()
+
+
+def test_the_page_on_the_migration_has_every_old_name_with_its_successor() -> None:
+    page = (ROOT / "docs/migration-server.md").read_text(encoding="utf-8")
+    for name, legacy in (LEGACY_SECTIONS | LEGACY_VARIABLES).items():
+        new = SETTINGS[legacy.setting].variable if legacy.setting and name.startswith("MCP_") else legacy.setting
+        row = f"| `{name}` | `{new}` |" if new else f"| `{name}` | – {legacy.gone} |"
+        assert row in page.splitlines()
+
+
+def test_the_file_of_the_guide_can_be_used(tmp_path: Path) -> None:
+    page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    path = write(tmp_path, page.partition("```toml\n")[2].partition("```")[0])
+    configuration = load_configuration(path, environ={})
+    assert check_settings(configuration) == ()
+    assert configuration.settings.schedules["lab"].every == "6h"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ._history_owner import Owner
+from ._history_ports import OpenPort, note_open_ports, open_ports
 from ._history_records import (
     HistoryError,
     Page,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = [
     "History",
     "HistoryError",
+    "OpenPort",
     "Page",
     "Query",
     "ScanEnd",
@@ -144,7 +146,8 @@ class History:
         too_large = body is not None and len(body) > self._upkeep.max_bytes * _LARGEST
         kept = None if too_large else body
         changes = pack_changes(end.changes or ())
-        row = end_row(end, end.ended or self._clock(), size=len(kept or b""))
+        ended = end.ended or self._clock()
+        row = end_row(end, ended, size=len(kept or b""))
         sql = (
             f"UPDATE scans SET {', '.join(f'{column} = ?' for column in row)}, owner = NULL WHERE scan_id = ?"  # noqa: S608
             " AND (state = 'running' OR state = 'interrupted' AND ended IS NULL) RETURNING number"
@@ -153,6 +156,8 @@ class History:
             updated = connection.execute(sql, (*row.values(), text(scan_id))).fetchone()
             if updated is not None and (kept or changes):
                 connection.execute("INSERT INTO documents VALUES (?, ?, ?)", (updated[0], kept, changes))
+            if updated is not None and end.report is not None:
+                note_open_ports(connection, updated[0], scan_id, stamp(ended), end.report)
         self._upkeep.make_room()
         if too_large:
             reason = f"the result of scan {scan_id} takes {len(body or b''):,} bytes and was left out"
@@ -243,6 +248,11 @@ class History:
         with self._database.reading() as connection:
             row = connection.execute(sql, {"id": text(scan_id)}).fetchone()
         return None if row is None else stored(row)
+
+    def last_open_ports(self, port: int, since: datetime, *, protocol: str = "tcp") -> tuple[OpenPort, ...]:
+        """Where `port` was open when a completed scan looked last, if that was `since` then; one for each address."""
+        with self._database.reading() as connection:
+            return open_ports(connection, protocol, port, stamp(since))
 
     def add_transition(self, transition: StoredTransition) -> None:
         """Keep a change of a breaker's state."""

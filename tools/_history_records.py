@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ._tool import Caller
-    from .nmap import Change
+    from .nmap import Change, Report
 
 __all__ = [
     "HistoryError",
@@ -110,6 +110,7 @@ class ScanEnd:
         compared_with: id of that scan.
         started: when it had a place and was let through; None when it never was.
         ended: when; by default the moment it is stored.
+        report: the result of a completed one as a value; what it found open is known by port then.
     """
 
     state: ScanState
@@ -121,6 +122,7 @@ class ScanEnd:
     compared_with: str | None = None
     started: datetime | None = None
     ended: datetime | None = None
+    report: Report | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,5 +77,27 @@ _FIRST: Final = (
     "CREATE INDEX transitions_at ON transitions (at)",
 )
 
-HISTORY_SCHEMA: Final = Schema("scan history", 0x74667363, (_FIRST,), HistoryError)
+_SECOND: Final = (
+    """
+    CREATE TABLE open_ports (
+        address TEXT NOT NULL,
+        protocol TEXT NOT NULL,
+        port INTEGER NOT NULL,
+        place TEXT NOT NULL,
+        scan_id TEXT NOT NULL,
+        seen INTEGER NOT NULL,
+        hostname TEXT,
+        service TEXT,
+        product TEXT,
+        version TEXT,
+        PRIMARY KEY (address, protocol, port)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX open_ports_port ON open_ports (port, protocol, seen)",
+    "CREATE INDEX open_ports_place ON open_ports (place)",
+    "CREATE INDEX open_ports_seen ON open_ports (seen)",
+)
+"""What is open as far as scans have seen. `place` is the address as a text that sorts as addresses do."""
+
+HISTORY_SCHEMA: Final = Schema("scan history", 0x74667363, (_FIRST, _SECOND), HistoryError)
 """Number `tfsc`: file(1) and this program know the file by it."""

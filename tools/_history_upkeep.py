@@ -111,6 +111,7 @@ class Upkeep:
     def _drop_old(self, connection: sqlite3.Connection) -> int:
         limit = stamp(age_limit(self._clock(), self._max_age))
         connection.execute("DELETE FROM transitions WHERE at < ?", (limit,))
+        connection.execute("DELETE FROM open_ports WHERE seen < ?", (limit,))
         return connection.execute("DELETE FROM scans WHERE begun < ? AND state <> 'running'", (limit,)).rowcount
 
     def _drop_refused(self, connection: sqlite3.Connection) -> int:

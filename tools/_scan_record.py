@@ -188,6 +188,7 @@ class ScanRecord:
             compared_with=None if compared is None else compared.scan_id,
             started=self.started,
             ended=self._keeper.clock(),
+            report=report if state is ScanState.COMPLETED else None,
         )
 
     def _begin(self) -> None:

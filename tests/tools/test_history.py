@@ -13,11 +13,24 @@ from typing import Any
 
 import pytest
 
+from support.scripted import host, report
 from tracefuse.tools import Caller, CallerKind
-from tracefuse.tools._history import History, HistoryError, Query, ScanEnd, ScanStart, ScanState, StoredTransition
+from tracefuse.tools._history import (
+    History,
+    HistoryError,
+    OpenPort,
+    Query,
+    ScanEnd,
+    ScanStart,
+    ScanState,
+    StoredTransition,
+)
 from tracefuse.tools._history_owner import Owner, is_gone, sweep
+from tracefuse.tools._history_rows import stamp
 from tracefuse.tools._history_schema import HISTORY_SCHEMA
-from tracefuse.tools.nmap import Change, ChangeKind
+from tracefuse.tools._sqlite import Database, Schema
+from tracefuse.tools.nmap import Change, ChangeKind, parse_nmap_output
+from tracefuse.tools.nmap.testing import ONE_HOST
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = 86_400.0
@@ -434,11 +447,85 @@ def test_a_newer_version_is_refused_and_left_as_it_is(opened: Callable[..., Hist
     newer.close()
     before = path.read_bytes()
     with pytest.raises(
-        HistoryError, match="has version 2, and 1 is the newest known here; upgrade tracefuse"
+        HistoryError, match="has version 3, and 2 is the newest known here; upgrade tracefuse"
     ) as caught:
         opened()
     assert caught.value.path == str(path)
     assert path.read_bytes() == before
+
+
+def test_a_file_of_an_older_version_is_brought_up_to_date_with_all_that_it_holds(
+    opened: Callable[..., History], path: Path
+) -> None:
+    path.parent.mkdir(parents=True)
+    older = Schema("scan history", HISTORY_SCHEMA.application, HISTORY_SCHEMA.migrations[:1], HistoryError)
+    database = Database(path, older)
+    with database.writing() as connection:
+        connection.execute(
+            "INSERT INTO scans (scan_id, state, begun, request, caller_kind, signature)"
+            " VALUES ('old', 'completed', ?, '{}', 'cli', '')",
+            (stamp(NOON),),
+        )
+    database.close()
+    history = opened()
+    add(history, "new")
+    assert ids(history) == ["new", "old"]
+    assert history.last_open_ports(22, NOON) == ()
+
+
+def seen(history: History, scan_id: str, *hosts: bytes, ports: str = "1-1000", asked: str = "10.0.0.0/24") -> None:
+    """Keep a scan of the network that found these hosts."""
+    found = parse_nmap_output(report(*hosts, ports=ports, args=f"nmap -p {ports} {asked}"))
+    end = ScanEnd(state=ScanState.COMPLETED, report=found, ended=NOON + timedelta(hours=len(ids(history, limit=1000))))
+    add(history, scan_id, end, targets=(asked,))
+
+
+def places(history: History, port: int, since: datetime = NOON, **kwargs: Any) -> dict[str, str]:
+    return {found.address: found.scan_id for found in history.last_open_ports(port, since, **kwargs)}
+
+
+def test_a_port_is_known_to_be_open_where_the_last_scan_that_looked_found_it_so(history: History) -> None:
+    seven, eight = host("10.0.0.7", 22, 443), host("10.0.0.8", 22)
+    seen(history, "first", seven, eight)
+    assert places(history, 22) == {"10.0.0.7": "first", "10.0.0.8": "first"}
+    seen(history, "other ports", host("10.0.0.7"), ports="8000-9000")
+    seen(history, "other hosts", host("10.0.1.7", 22), asked="10.0.1.0/24")
+    assert places(history, 22) == {"10.0.0.7": "first", "10.0.0.8": "first", "10.0.1.7": "other hosts"}
+    seen(history, "later", host("10.0.0.7", 443))
+    assert places(history, 22) == {"10.0.1.7": "other hosts"}
+    assert places(history, 443) == {"10.0.0.7": "later"}
+    assert places(history, 443, protocol="udp") == {}
+
+
+def test_what_was_seen_too_long_ago_is_no_answer_and_goes_in_the_end(
+    opened: Callable[..., History], clock: Clock
+) -> None:
+    history = opened(max_age=10 * DAY)
+    seen(history, "a", host("10.0.0.7", 22))
+    (found,) = history.last_open_ports(22, NOON)
+    assert (found.address, found.port, found.protocol, found.seen) == ("10.0.0.7", 22, "tcp", NOON)
+    assert history.last_open_ports(22, NOON + timedelta(hours=1)) == ()
+    clock.forward(days=11)
+    history.prune()
+    assert history.last_open_ports(22, NOON) == ()
+
+
+def test_what_answered_is_told_with_the_open_port(history: History) -> None:
+    found = parse_nmap_output(ONE_HOST)
+    add(history, "a", ScanEnd(state=ScanState.COMPLETED, report=found, ended=NOON), targets=("10.0.0.7-8",))
+    assert history.last_open_ports(22, NOON) == (
+        OpenPort(
+            address="10.0.0.7",
+            protocol="tcp",
+            port=22,
+            scan_id="a",
+            seen=NOON,
+            hostname="web.lab.internal",
+            service="ssh",
+            product="OpenSSH",
+            version="9.2p1",
+        ),
+    )
 
 
 def test_the_database_of_another_program_is_refused_and_left_as_it_is(

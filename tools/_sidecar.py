@@ -15,6 +15,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from textwrap import shorten
 from typing import TYPE_CHECKING, Final
 
 from tracefuse.telemetry import HealthCheckResult, HealthStatus
@@ -37,6 +38,8 @@ _log = logging.getLogger(__name__)
 _CHECK_TIMEOUT: Final = 30.0
 _REST: Final = 0.2
 """Seconds for the last of the output: once the child is gone, reading it does not wait."""
+_WORDS: Final = 1000
+"""Characters of what a collector says at its end; a crash of it says much."""
 _HANGS: Final = "it does not answer its health check"
 _LEVELS: Final = {SidecarState.WAITING: logging.WARNING, SidecarState.FAILED: logging.ERROR}
 
@@ -307,9 +310,9 @@ async def _refusal(plan: SidecarPlan, spawn: Spawn) -> str | None:
 
 def _ending(ended: Exit) -> str:
     """Why a collector ended: its own last words, else its exit code or the signal."""
-    said = ended.stderr.strip().removeprefix("Error: ")
+    said = " ".join(ended.stderr.split()).removeprefix("Error: ")
     if said:
-        return said
+        return shorten(said, _WORDS, placeholder=" ...")
     if ended.code < 0:
         return f"it was ended by {signal.Signals(-ended.code).name}"
     return f"it ended with exit code {ended.code}"

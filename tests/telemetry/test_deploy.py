@@ -18,6 +18,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
+from support.components import component
 from tracefuse.tools import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +83,18 @@ def test_the_collector_outlives_the_service_in_compose() -> None:
 def test_prometheus_in_compose_scrapes_what_the_shipped_one_does() -> None:
     shipped = (DEPLOY / "prometheus/prometheus.yml").read_text(encoding="utf-8").replace("127.0.0.1:", "collector:")
     assert read("compose/prometheus.yml") == yaml.safe_load(shipped)
+
+
+@component("promtool")
+@pytest.mark.parametrize("path", ["compose/prometheus.yml", "prometheus/prometheus.yml"])
+def test_prometheus_accepts_its_configuration(path: str, tmp_path: Path) -> None:
+    # With the rules beside it, as the guide has it.
+    shutil.copy(DEPLOY / path, tmp_path / "prometheus.yml")
+    shutil.copytree(ROOT / "telemetry/rules", tmp_path / "rules")
+    command = ["promtool", "check", "config", str(tmp_path / "prometheus.yml")]
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "2 rule files found" in checked.stdout
 
 
 @program("kubectl")

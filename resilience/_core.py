@@ -202,13 +202,21 @@ class BreakerCore:
         return self._move(Reason.RESTORED, now, remaining)
 
     def reconfigure(self, config: BreakerConfig, now: float) -> None:
-        """Go on under `config` in the same state; a window starts anew when its shape changes."""
+        """Go on under `config` in the same state; a window starts anew when its shape changes.
+
+        A deadline may come nearer by it, and never moves away. A wait that has grown stays grown, within the
+        new limits.
+        """
         old, self.config = self.config, config
-        grown = self.wait > old.recovery_timeout
-        self.wait = min(self.wait, config.max_timeout) if grown else config.recovery_timeout
+        grown = self.wait if self.wait > old.recovery_timeout else 0.0
+        self.wait = config.recovery_timeout
+        if grown:
+            self.wait = min(max(grown, config.recovery_timeout), config.max_timeout)
         if self.state is OPEN:
             self.until = min(self.until, now + self.wait * (1 + config.jitter))
             self._stand()
+        elif self.state is HALF_OPEN:
+            self.until = min(self.until, now + config.half_open_timeout)
         shape = (old.uses_rates, old.window, old.window_seconds)
         if shape != (config.uses_rates, config.window, config.window_seconds):
             self._window = self._new_window()

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.collector import Collector, running
+from support.collector import Collector, running, sending_to
 from support.faulty_backend import Fault, FaultyBackend
 from support.faulty_sender import sending
+from support.otlp import OtlpReceiver
 from support.polling import eventually
 
 if TYPE_CHECKING:
@@ -112,3 +113,18 @@ def test_what_a_backend_refuses_for_good_is_counted_and_said(collector_binary: P
         backend.become(Fault.NONE)
         after = sender.record(100)
         eventually(lambda: after == backend.span_ids() and after == backend.log_ids(), "what came after it")
+
+
+def test_a_backend_that_hangs_over_grpc_gets_everything_when_it_answers(collector_binary: Path, tmp_path: Path) -> None:
+    with (
+        OtlpReceiver("grpc", "hanging") as tempo,
+        running(collector_binary, tmp_path, sending_to(tempo)) as collector,
+        sending(collector.grpc, tmp_path) as sender,
+    ):
+        sent = sender.record(300)
+        sender.do("flush")
+        assert tempo.arrived.wait(20), "the collector tries"
+        tempo.mode = "normal"
+        tempo.released.set()
+        eventually(lambda: sent <= {span.span_id.hex() for span in tempo.spans()}, "every span")
+        eventually(lambda: sent <= {record.span_id.hex() for record in tempo.logs()}, "every log record")

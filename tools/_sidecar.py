@@ -10,37 +10,33 @@ import asyncio
 import contextlib
 import logging
 import random as random_module
-import signal
 import sys
 import time
 from dataclasses import dataclass, replace
-from http import HTTPStatus
-from textwrap import shorten
 from typing import TYPE_CHECKING, Final
 
 from tracefuse.telemetry import HealthCheckResult, HealthStatus
 
 from ._local import spawn as spawn_here
-from ._process import Command, run
-from ._sidecar_plan import CollectorConfigError, CollectorFailedError
+from ._process import Command
+from ._sidecar_check import choose_plan, ending, probe
+from ._sidecar_plan import CollectorFailedError
 from ._sidecar_watch import Life, SidecarState, SidecarStatus, next_start
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from ._process import Child, Exit, Spawn
+    from ._process import Child, Spawn
     from ._sidecar_plan import SidecarPlan
 
-__all__ = ["Sidecar", "SidecarTiming", "choose_plan", "log_status", "probe", "sidecar_check"]
+__all__ = ["Sidecar", "SidecarTiming", "log_status", "sidecar_check"]
 
 _log = logging.getLogger(__name__)
 
-_CHECK_TIMEOUT: Final = 30.0
 _REST: Final = 0.2
 """Seconds for the last of the output: once the child is gone, reading it does not wait."""
-_WORDS: Final = 1000
-"""Characters of what a collector says at its end; a crash of it says much."""
 _HANGS: Final = "it does not answer its health check"
+_TAKEN: Final = "another program, perhaps a collector, answers health checks at {}:{}; OTELCOL_HEALTH moves this one"
 _LEVELS: Final = {SidecarState.WAITING: logging.WARNING, SidecarState.FAILED: logging.ERROR}
 
 
@@ -63,36 +59,6 @@ class SidecarTiming:
     interval: float = 5.0
     answer: float = 2.0
     misses: int = 3
-
-
-async def choose_plan(plans: Sequence[SidecarPlan], *, spawn: Spawn = spawn_here) -> SidecarPlan:
-    """The first plan whose collector accepts its configuration.
-
-    Raises:
-        CollectorConfigError: none does; `detail` is what the first one said.
-    """
-    refusals: list[str] = []
-    for plan in plans:
-        refusal = await _refusal(plan, spawn)
-        if refusal is None:
-            return plan
-        refusals.append(refusal)
-    raise CollectorConfigError(f"{plans[0].collector} refuses its configuration", detail=refusals[0])
-
-
-async def probe(host: str, port: int) -> bool:
-    """Whether the health check at this address answers that all is well."""
-    try:
-        reader, writer = await asyncio.open_connection(host, port)
-    except OSError:
-        return False
-    with contextlib.closing(writer):
-        try:
-            writer.write(f"GET / HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
-            answer = await reader.readline()
-        except (OSError, ValueError):
-            return False
-    return answer.split()[1:2] == [str(HTTPStatus.OK.value).encode()]
 
 
 def log_status(status: SidecarStatus) -> None:
@@ -221,6 +187,8 @@ class Sidecar:
     async def _live(self, plan: SidecarPlan) -> Life:
         """One life of the collector, from its start to its end by whatever reason."""
         self._healthy_since = None
+        if await self._is_healthy(plan):
+            return Life(_TAKEN.format(*plan.health), None)
         try:
             child = await self._spawn(Command(argv=plan.argv, env=plan.env))
         except OSError as error:
@@ -235,7 +203,7 @@ class Sidecar:
             await child.stop(self._timing.grace)
             await _finished(reading)
         hung = watching.done() and not watching.cancelled()
-        problem = _HANGS if hung else _ending(await child.wait())
+        problem = _HANGS if hung else ending(await child.wait())
         return Life(problem, self._healthy_for())
 
     def _healthy_for(self) -> float | None:
@@ -282,7 +250,10 @@ class Sidecar:
         starts_again = state is SidecarState.STARTING and self._told is not None
         if not starts_again and (state, problem) != self._told:
             self._told = (state, problem)
-            self._listener(self._status)
+            try:
+                self._listener(self._status)
+            except Exception:  # noqa: BLE001 - telling must not end what is told
+                _log.exception("sidecar: a listener failed")
 
 
 def sidecar_check(sidecar: Sidecar) -> Callable[[], HealthCheckResult]:
@@ -295,27 +266,6 @@ def sidecar_check(sidecar: Sidecar) -> Callable[[], HealthCheckResult]:
         return HealthCheckResult("sidecar", health, status.line, metadata=facts)
 
     return check
-
-
-async def _refusal(plan: SidecarPlan, spawn: Spawn) -> str | None:
-    """What the collector says against its configuration; None when it accepts it."""
-    try:
-        ended = await run(
-            Command(argv=plan.check_argv, env=plan.env, timeout=_CHECK_TIMEOUT), lambda _chunk: None, spawn=spawn
-        )
-    except OSError as error:  # TimeoutError is one
-        return error.strerror or f"it said nothing for {_CHECK_TIMEOUT:g} s"
-    return None if ended.code == 0 else _ending(ended)
-
-
-def _ending(ended: Exit) -> str:
-    """Why a collector ended: its own last words, else its exit code or the signal."""
-    said = " ".join(ended.stderr.split()).removeprefix("Error: ")
-    if said:
-        return shorten(said, _WORDS, placeholder=" ...")
-    if ended.code < 0:
-        return f"it was ended by {signal.Signals(-ended.code).name}"
-    return f"it ended with exit code {ended.code}"
 
 
 async def _finished(task: asyncio.Task[None]) -> None:

@@ -13,7 +13,8 @@ import click
 from ._exit import ExitCode
 from ._session import warn
 from ._settings import load_settings
-from ._sidecar import Sidecar, choose_plan
+from ._sidecar import Sidecar
+from ._sidecar_check import choose_plan
 from ._sidecar_plan import plan_sidecar
 from ._sidecar_watch import SidecarState
 

@@ -135,8 +135,10 @@ def test_an_address_in_use_ends_it_after_some_tries_with_the_reason(env: dict[st
         first.next("starting")
         first.next("running")
         ran = tracefuse("sidecar", env=env | {"OTELCOL_HEALTH": f"127.0.0.1:{free_ports(1)[0]}"})
-    assert ran.code == 1
+        twin = tracefuse("sidecar", env=env)
+    assert (ran.code, twin.code) == (1, 1)
     assert "address already in use" in ran.err.splitlines()[-1]
+    assert f"answers health checks at {env['OTELCOL_HEALTH']}" in twin.err.splitlines()[-1]
 
 
 def test_overlays_are_merged_over_the_shipped_configuration(env: dict[str, str], tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,8 @@ from support.cli import script
 from support.polling import until
 from tracefuse.telemetry import HealthStatus
 from tracefuse.tools._settings import SidecarSettings
-from tracefuse.tools._sidecar import Sidecar, SidecarTiming, choose_plan, log_status, sidecar_check
+from tracefuse.tools._sidecar import Sidecar, SidecarTiming, log_status, sidecar_check
+from tracefuse.tools._sidecar_check import choose_plan
 from tracefuse.tools._sidecar_plan import (
     CollectorConfigError,
     CollectorFailedError,
@@ -45,6 +46,16 @@ async def no_wait(_: float) -> None:
 
 async def never_healthy(_host: str, _port: int) -> bool:
     return False
+
+
+def soon_healthy() -> Callable[[str, int], Awaitable[bool]]:
+    """Nobody answers before the collector is started, and everybody after."""
+    answers = iter([False])
+
+    async def health(_host: str, _port: int) -> bool:
+        return next(answers, True)
+
+    return health
 
 
 class Told(list[SidecarStatus]):
@@ -197,7 +208,7 @@ async def test_one_that_ends_is_started_again_after_a_wait_that_grows() -> None:
 
 
 async def test_one_that_was_healthy_and_answers_no_more_is_replaced() -> None:
-    told, answers = Told(), iter([False, True, False, True, False, False, True])
+    told, answers = Told(), iter([False, False, True, False, True, False, False, False, True])
     hanging, fresh = FakeProcess(exit_code=None), FakeProcess(exit_code=None)
 
     async def health(_host: str, port: int) -> bool:
@@ -232,16 +243,32 @@ async def test_a_look_at_its_health_that_hangs_counts_as_no_answer() -> None:
 
 
 async def test_health_is_degraded_while_it_does_not_run() -> None:
-    async def health(_host: str, _port: int) -> bool:
-        return True
-
-    one = sidecar(FakeSpawn([FakeProcess(), FakeProcess(exit_code=None, pid=77)]), Told(), check_health=health)
+    one = sidecar(FakeSpawn([FakeProcess(), FakeProcess(exit_code=None, pid=77)]), Told(), check_health=soon_healthy())
     check = sidecar_check(one)
     assert check().status is HealthStatus.DEGRADED
     await one.start()
     found = check()
     assert (found.status, found.metadata) == (HealthStatus.HEALTHY, {"state": "running", "pid": 77, "restarts": 0})
     await one.stop()
+
+
+async def test_what_answers_before_the_start_is_another_ones_health() -> None:
+    async def health(_host: str, _port: int) -> bool:
+        return True
+
+    with pytest.raises(CollectorFailedError, match=r"another program.* at 127\.0\.0\.1:13; OTELCOL_HEALTH moves"):
+        await sidecar(FakeSpawn([FakeProcess()]), Told(), check_health=health, limit=2).start()
+
+
+async def test_a_listener_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_: SidecarStatus) -> None:
+        raise BrokenPipeError
+
+    one = sidecar(FakeSpawn([FakeProcess(), FakeProcess(exit_code=None)]), fail, check_health=soon_healthy())
+    await one.start()
+    assert one.status.state is SidecarState.RUNNING
+    await one.stop()
+    assert {record.getMessage() for record in caplog.records} == {"sidecar: a listener failed"}
 
 
 async def test_stopping_what_was_not_started_does_nothing() -> None:

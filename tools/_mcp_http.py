@@ -97,11 +97,14 @@ class McpEndpoint:
 
     async def _run(self) -> None:
         """Enter and leave the manager in one task, as its task group wants it."""
-        async with self._manager.run():
-            self._ready.set()
-            await self._service.stopping.wait()
-            await self._all_answered.wait()
+        try:
+            async with self._manager.run():
+                self._ready.set()
+                await self._service.stopping.wait()
+                await self._all_answered.wait()
+        finally:
             self._ended = True
+            self._ready.set()
 
 
 def _turned_away(scope: Scope, serve: ServeSettings) -> PlainTextResponse | None:

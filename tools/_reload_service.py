@@ -5,19 +5,20 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from tracefuse.telemetry import SCOPE
+from tracefuse.telemetry import SCOPE, HealthCheckPriority, HealthCheckResult, HealthStatus, redact
 
 from ._config_watch import ConfigWatcher
 from ._reload import Reloader
 from ._reload_parts import HistoryLimits, LogLevel, SchedulesOfTheFile
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
+    from ._app import App
     from ._service import Service
     from ._settings import ConfigSource
 
-__all__ = ["reloader_of", "reloading"]
+__all__ = ["configuration_check", "reloader_of", "reloading"]
 
 
 def reloader_of(service: Service, source: ConfigSource) -> Reloader:
@@ -31,12 +32,39 @@ async def reloading(service: Service, source: ConfigSource) -> AsyncGenerator[Re
     """Reload during the block whenever the file of `source` changes; the reloader is there for signals as well."""
     source = source.pinned()
     reloader = reloader_of(service, source)
-    if source.file is None:
-        yield reloader
-        return
-    watcher = ConfigWatcher(source.file, reloader.reload)
-    await watcher.start()
+    service.health.add(
+        "configuration", configuration_check(service.app, reloader), priority=HealthCheckPriority.INFORMATIONAL
+    )
     try:
-        yield reloader
+        if source.file is None:
+            yield reloader
+            return
+        watcher = ConfigWatcher(source.file, reloader.reload)
+        await watcher.start()
+        try:
+            yield reloader
+        finally:
+            await watcher.stop()
     finally:
-        await watcher.stop()
+        service.health.remove("configuration")
+
+
+def configuration_check(app: App, reloader: Reloader) -> Callable[[], HealthCheckResult]:
+    """Degraded while the file has something else than what is in force, because it was refused."""
+
+    def check() -> HealthCheckResult:
+        last, version = reloader.last, app.version
+        refused = last is not None and last.error is not None
+        said = redact(str(last)) if refused else f"configuration {version}"
+        return HealthCheckResult(
+            "configuration",
+            HealthStatus.DEGRADED if refused else HealthStatus.HEALTHY,
+            said[:256],
+            metadata={
+                "version": version.number,
+                "digest": version.digest,
+                "needs_restart": list(last.needs_restart if last is not None else ()),
+            },
+        )
+
+    return check

@@ -335,6 +335,13 @@ def test_no_setting_that_needs_a_restart_changes() -> None:
 # The file.
 
 
+async def health_of_the_configuration(service: Service) -> tuple[str, int]:
+    """What the service says of its configuration, asked anew."""
+    service.health._results.clear()
+    found = {check.name: check for check in (await service.health.ready()).checks}["configuration"]
+    return found.status.value, found.metadata["version"]
+
+
 async def test_a_change_of_the_file_reloads_the_service(tmp_path: Path, memory: InMemoryTelemetry) -> None:
     path = quick_nmap(tmp_path)
     bench = Bench(tmp_path, memory, f'[nmap]\npath = "{path}"\n')
@@ -344,9 +351,11 @@ async def test_a_change_of_the_file_reloads_the_service(tmp_path: Path, memory: 
     ):
         bench.write("[queue]\ntotal = 2\n")
         await until(lambda: service.app.places.limits.total == 2)
+        assert await health_of_the_configuration(service) == ("healthy", 2)
         bench.write("[queue]\ntotal = x\n")
         await until(lambda: reloader.last is not None and reloader.last.result is ReloadResult.REFUSED)
         assert service.app.places.limits.total == 2
+        assert await health_of_the_configuration(service) == ("degraded", 2)
         bench.write("[queue]\ntotal = 3\n")
         await until(lambda: service.app.places.limits.total == 3)
 

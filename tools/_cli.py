@@ -225,7 +225,10 @@ def serve(host: str | None, port: int | None, mcp: str | None, sidecar: bool | N
 @click.option("--csv", "as_csv", is_flag=True, help="Print the tools as CSV.")
 @click.option("--interval", type=click.FloatRange(min=0.1), default=2.0, show_default=True, help="Seconds.")
 @click.option("--svg", type=click.Path(dir_okay=False, writable=True), help="Write the latency distribution there.")
-def metrics(url: str, once: bool, as_json: bool, as_csv: bool, interval: float, svg: str | None) -> None:
+@click.option("--token-file", type=click.Path(dir_okay=False), help="File with the token, if the service wants one.")
+def metrics(
+    url: str, once: bool, as_json: bool, as_csv: bool, interval: float, svg: str | None, token_file: str | None
+) -> None:
     """Watch how the tools of a running service do: rates, failures, quantiles, breakers.
 
     \b
@@ -238,7 +241,7 @@ def metrics(url: str, once: bool, as_json: bool, as_csv: bool, interval: float, 
         from ._metrics_command import show_metrics
 
         form = "json" if as_json else "csv" if as_csv else "table"
-        sys.exit(show_metrics(url, once=once, as_what=form, interval=interval, svg=svg))
+        sys.exit(show_metrics(url, once=once, as_what=form, interval=interval, svg=svg, token_file=token_file))
 
 
 cli.add_command(breakers)

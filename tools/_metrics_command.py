@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -36,16 +37,18 @@ def show_metrics(
     as_what: str = "table",
     interval: float = 2.0,
     svg: str | None = None,
+    token_file: str | None = None,
     fetch: Callable[[str], str] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ExitCode:
     """Show the tools' rates, failures, quantiles and the breakers, live until interrupted, or `once`.
 
     `as_what` is "table", "json" or "csv"; the latter two and `svg`, a file for the latency distribution,
-    are written once, from two scrapes `interval` seconds apart (with `once` from one).
+    are written once, from two scrapes `interval` seconds apart (with `once` from one). `token_file` holds
+    the token of a service that asks for one: a file, because arguments are seen by every user.
     """
-    get = fetch or _fetch
     try:
+        get = fetch or partial(_fetch, token=_token(token_file))
         first = _scrape(get, url)
         if once or as_what != "table" or svg is not None:
             found = figures(first) if once else _after(first, get, url, interval, sleep)
@@ -53,7 +56,7 @@ def show_metrics(
         else:
             _watch(first, get, url, interval, sleep)
     except (OSError, ValueError) as error:
-        click.echo(f"tracefuse: no metrics from {url}: {_reason(error)}; is `tracefuse serve` running there?", err=True)
+        click.echo(f"tracefuse: no metrics from {url}: {_reason(error)}", err=True)
         return ExitCode.FAILED
     return ExitCode.DONE
 
@@ -93,14 +96,41 @@ def _watch(last: Scrape, get: Callable[[str], str], url: str, interval: float, s
             last = scrape
 
 
-def _fetch(url: str) -> str:
+def _token(path: str | None) -> str | None:
+    if path is None:
+        return None
+    token = Path(path).read_text(encoding="utf-8").strip()
+    if not token or not token.isascii() or not token.isprintable():
+        raise ValueError(f"{path} holds no token; expected one line of printable ASCII")
+    return token
+
+
+def _fetch(url: str, *, token: str | None = None) -> str:
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url!r} is no http:// or https:// address")
-    with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:  # noqa: S310 - the scheme was checked
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the scheme was checked
+    with _opener.open(request, timeout=_TIMEOUT) as answer:
         return str(answer.read(_MAX_BYTES).decode("utf-8", "replace"))
 
 
+class _StayHere(urllib.request.HTTPRedirectHandler):
+    """Follows nothing: the token is for the address that was given."""
+
+    def redirect_request(self, req: object, fp: object, code: int, msg: str, headers: object, newurl: str) -> None:
+        return None
+
+
+_opener: Final = urllib.request.build_opener(_StayHere)
+
+
 def _reason(error: Exception) -> str:
-    if isinstance(error, urllib.error.URLError):
-        return str(error.reason)
-    return str(error) or type(error).__qualname__
+    match error:
+        case urllib.error.HTTPError(code=401 | 403 as code):
+            return f"the service answers {code}: it wants a token that may read; give it with --token-file FILE"
+        case urllib.error.HTTPError(code=code):
+            return f"the service answers {code}"
+        case urllib.error.URLError(reason=reason):
+            return f"{reason}; is `tracefuse serve` running there?"
+        case _:
+            return str(error) or type(error).__qualname__

@@ -136,10 +136,15 @@ def test_what_is_no_metrics_page_is_said(capsys: pytest.CaptureFixture[str]) -> 
     assert "no metrics from" in capsys.readouterr().err
 
 
-def test_metrics_are_fetched_over_http(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def guarded() -> Iterator[str]:
+    """A service that wants a token; /moved leads elsewhere."""
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            known = self.headers.get("Authorization") == "Bearer s3cret"
+            self.send_response(302 if self.path == "/moved" else 200 if known else 401)
+            self.send_header("Location", "/metrics")
             self.end_headers()
             self.wfile.write(BREAKER.encode())
 
@@ -148,10 +153,32 @@ def test_metrics_are_fetched_over_http(capsys: pytest.CaptureFixture[str]) -> No
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        assert show_metrics(f"http://127.0.0.1:{server.server_port}/metrics", once=True) is ExitCode.DONE
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+def test_metrics_are_fetched_over_http_with_a_token_from_a_file(
+    guarded: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("s3cret\n", encoding="utf-8")
+    assert show_metrics(f"{guarded}/metrics", once=True, token_file=str(token)) is ExitCode.DONE
     assert "nmap: open" in capsys.readouterr().out
+    assert show_metrics(f"{guarded}/moved", once=True, token_file=str(token)) is ExitCode.FAILED
+    assert "the service answers 302" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("token", "said"), [(None, "--token-file FILE"), ("wrong", "401"), ("", "holds no token")])
+def test_a_token_that_is_wanted_is_said(
+    guarded: str, token: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(token or "", encoding="utf-8")
+    chosen = None if token is None else str(file)
+    assert show_metrics(f"{guarded}/metrics", once=True, token_file=chosen) is ExitCode.FAILED
+    assert said in capsys.readouterr().err
+    assert show_metrics(f"{guarded}/metrics", once=True, token_file=str(tmp_path / "none")) is ExitCode.FAILED
 
 
 def test_sparklines_are_bounded_and_forget_what_is_gone() -> None:

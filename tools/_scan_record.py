@@ -148,12 +148,7 @@ class ScanRecord:
 
     async def completed(self, done: CompletedScan, /) -> Mapping[str, AttributeValue]:
         """Compare it, tell the changes on its span, and store its result."""
-        compared = await in_thread(partial(self._compare, done.result))
-        if compared is not None:
-            self._keeper.teller.tell(self.start.scan_id, compared)
-        await in_thread(
-            lambda: self._finish(self._end(ScanState.COMPLETED, done.result, completed_to_dict(done), compared))
-        )
+        compared = await in_thread(partial(self._complete, done))
         return {} if compared is None else {Attribute.CHANGES_COUNT: len(compared.changes)}
 
     async def failed(self, error: BaseException, found: object, *, stopped_as: ScanState) -> None:
@@ -204,14 +199,17 @@ class ScanRecord:
         self.end = end
         self.stored = self._safely(lambda: self._keeper.history.refuse(self.start, end))
 
-    def _compare(self, report: Report) -> Comparison | None:
-        found: list[Comparison | None] = [None]
+    def _complete(self, done: CompletedScan) -> Comparison | None:
+        compared: Comparison | None = None
 
         def ask() -> None:
-            found[0] = compare(self._keeper.history, self.start.scan_id, report)
+            nonlocal compared
+            compared = compare(self._keeper.history, self.start.scan_id, done.result)
 
-        self._safely(ask)
-        return found[0]
+        if self._safely(ask) and compared is not None:
+            self._keeper.teller.tell(self.start.scan_id, compared)
+        self._finish(self._end(ScanState.COMPLETED, done.result, completed_to_dict(done), compared))
+        return compared
 
     def _safely(self, work: Callable[[], None]) -> bool:
         """Whether `work` was done; where it was not, that is said."""

@@ -187,6 +187,8 @@ async def test_a_job_with_the_real_nmap_is_followed_cancelled_and_compared(tmp_p
         assert {"HostFinished", "ScanFinished", "OverallProgress"} <= set(told)
         second = await jobs.wait((await jobs.start(request, caller)).scan_id, 30)
         assert (second.state, second.changes, second.compared_with) == (ScanState.COMPLETED, 0, first.scan_id)
+        (found,) = history.last_open_ports(listening, first.created)
+        assert (found.address, found.scan_id) == ("127.0.0.1", second.scan_id)
 
         slow = await jobs.start(ScanRequest("127.0.0.1", "-n -Pn -p- --max-rate 50"), caller)
         async with asyncio.timeout(20):

@@ -192,3 +192,18 @@ def test_a_fork_while_others_record_leaves_the_child_free() -> None:
             stop.set()
             for thread in threads: thread.join()
     """)
+
+
+def test_a_second_import_collides_with_nothing() -> None:
+    run("""
+        import importlib, sys
+        MetricsManager.get().record_tool_execution("nmap")
+        for name in [name for name in sys.modules if name.startswith("tracefuse.telemetry")]:
+            del sys.modules[name]
+        again = importlib.import_module("tracefuse.telemetry").MetricsManager.get()
+        assert type(again) is not MetricsManager
+        again.record_tool_execution("nmap")
+        for manager in (again, MetricsManager.get()):
+            assert manager.get_tool_stats("nmap")["execution_count"] == 1
+            assert line(manager.get_prometheus_metrics(), SECONDS) == 1
+    """)

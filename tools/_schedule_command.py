@@ -20,8 +20,7 @@ from ._exit import ExitCode
 from ._schedule_store import ScheduleStore
 from ._schedule_view import UnknownScheduleError, coming, view_of
 from ._service import open_service
-from ._session import warn
-from ._settings import load_settings
+from ._session import command_settings, warn
 from ._tool import Caller, CallerKind
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def run_now(name: str, *, as_json: bool) -> ExitCode:
 
 
 async def _run(schedule: Schedule, *, as_json: bool) -> ExitCode:
-    async with open_service(load_settings(), warn=warn) as service:
+    async with open_service(command_settings(), warn=warn) as service:
         caller = Caller(CallerKind.SCHEDULE, schedule.name)
         job = await service.jobs.start(schedule.request, caller, schedule=schedule.name)
         try:
@@ -118,7 +117,7 @@ def _ended(job: dict[str, Any]) -> str:
 
 
 def _store() -> ScheduleStore:
-    return ScheduleStore(load_settings().schedule_file)
+    return ScheduleStore(command_settings().schedule_file)
 
 
 def _known(store: ScheduleStore, name: str) -> ScheduleRecord:

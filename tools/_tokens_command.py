@@ -10,7 +10,7 @@ import click
 
 from ._auth import Role, Tokens, new_token
 from ._exit import ExitCode
-from ._settings import load_settings
+from ._session import command_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def revoke_token(name: str, file: Path | None) -> ExitCode:
 
 
 def _path(file: Path | None) -> Path:
-    settings = load_settings()
+    settings = command_settings()
     return file or settings.serve.tokens_file or settings.state_dir / "tokens.json"
 
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ._exit import ExitCode
-from ._session import warn
-from ._settings import load_settings
+from ._session import command_settings, warn
 from ._sidecar import Sidecar
 from ._sidecar_check import choose_plan
 from ._sidecar_plan import plan_sidecar
@@ -43,7 +42,7 @@ def check_sidecar(overlays: Iterable[Path], *, as_json: bool) -> ExitCode:
     Raises:
         SidecarError: there is no collector, or it refuses.
     """
-    plan = asyncio.run(choose_plan(plan_sidecar(load_settings().sidecar, overlays)))
+    plan = asyncio.run(choose_plan(plan_sidecar(command_settings().sidecar, overlays)))
     configs = [str(path) for path in plan.configs]
     if as_json:
         click.echo(json.dumps({"valid": True, "collector": str(plan.collector), "configs": configs}, indent=2))
@@ -58,7 +57,7 @@ def run_sidecar(overlays: Iterable[Path], *, as_json: bool) -> ExitCode:
     Raises:
         SidecarError: there is no collector, it refuses its configuration, or never comes up.
     """
-    plans = plan_sidecar(load_settings().sidecar, overlays)
+    plans = plan_sidecar(command_settings().sidecar, overlays)
     asyncio.run(_foreground(plans, as_json=as_json))
     return ExitCode.DONE
 

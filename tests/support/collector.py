@@ -6,11 +6,13 @@ import os
 import signal
 import socket
 import subprocess
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection
+from itertools import islice
 from pathlib import Path
+from random import sample
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -41,12 +43,20 @@ def find_collector() -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
+    """Ports that were free a moment ago, all different.
+
+    From below those that the system takes for outgoing connections, or one of these might take it meanwhile.
+    """
     with ExitStack() as sockets:
-        bound = [sockets.enter_context(socket.socket()) for _ in range(count)]
-        for one in bound:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in bound]
+        return list(islice(_bindable(sockets), count))
+
+
+def _bindable(sockets: ExitStack) -> Iterator[int]:
+    """Ports at random, each bound until `sockets` is closed."""
+    for port in sample(range(20_000, 32_000), 1000):
+        with suppress(OSError):
+            sockets.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            yield port
 
 
 def get(url: str, accept: str = "*/*") -> str:

@@ -37,6 +37,7 @@ SHORT = "-p 1-1000"
 TICKS = os.sysconf("SC_CLK_TCK")
 RATES = (250, 500, 1_000, 2_000, 4_000, 8_000)
 SECONDS = 3
+DEFAULTS = {"OTEL_BSP_SCHEDULE_DELAY": "5000", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "512"}
 ACCEPTED = "otelcol_receiver_accepted_spans"
 DEADLINE = 2.0
 
@@ -154,29 +155,28 @@ def cpu(process: int) -> float:
 
 def throughput(binary: Path) -> None:
     """Spans a second until the first is lost, with the SDK's and the sidecar's defaults."""
-    print("Spans through a service and the collector to a backend, each a trace of its own, three seconds a rate")
-    defaults = {"OTEL_BSP_SCHEDULE_DELAY": "1000", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "512"}
-    for kept in ("100", "20"):
-        print(f"  {kept} % of the traces are kept")
+    print(f"Spans through a service and the collector to a backend, {SECONDS} seconds a rate")
+    for kept, spans_each in (("20", 10), ("100", 10), ("100", 1)):
+        print(f"  traces of {spans_each} spans, {kept} % of them kept")
         for rate in RATES:
-            with folder() as directory, FaultyBackend() as backend:
+            with ExitStack() as stack:
+                directory, backend = stack.enter_context(folder()), stack.enter_context(FaultyBackend())
                 environ = backend.environ | {"OTELCOL_SAMPLE_PERCENT": kept}
-                with (
-                    running(binary, directory, environ) as collector,
-                    sending(collector.grpc, directory, **defaults) as one,
-                ):
-                    lost = at_rate(rate, one, collector)
+                collector = stack.enter_context(running(binary, directory, environ))
+                sender = stack.enter_context(sending(collector.grpc, directory, **DEFAULTS))
+                lost = at_rate(rate, spans_each, sender, collector)
             if lost:
                 break
 
 
-def at_rate(rate: int, sender: Sender, collector: Collector) -> float:
-    """Record at this rate for three seconds; the share that was lost."""
+def at_rate(rate: int, spans_each: int, sender: Sender, collector: Collector) -> float:
+    """Record at this rate; the share that was lost."""
     count = rate * SECONDS
     sender.record(100, eventful=False)
     sender.do("flush")
     before = sender.do("usage")["cpu"], cpu(collector.process.pid), collector.own_value(ACCEPTED)
-    done = sender.do("record", count=count, rate=rate, eventful=False)
+    whole = {"count": count // spans_each, "rate": rate / spans_each, "children": spans_each - 1, "eventful": False}
+    done = sender.do("record", **whole)
     report = sender.do("stop", deadline=10.0)
     used = sender.do("usage")["cpu"] - before[0], cpu(collector.process.pid) - before[1]
     lost = 1 - (collector.own_value(ACCEPTED) - before[2]) / count

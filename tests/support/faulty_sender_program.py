@@ -1,7 +1,7 @@
 """The process behind `faulty_sender`: records what it is told to, one JSON object a line in and out.
 
-Each span is a trace of its own. An eventful one has a breaker's transition in it, which is also a log record: tail
-sampling keeps every such trace, so that what does not arrive was lost and not left out.
+Each span is a trace of its own, or the root of one. An eventful one has a breaker's transition in it, which is also a
+log record: tail sampling keeps every such trace, so that what does not arrive was lost and not left out.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from tracefuse.telemetry import Event, Telemetry, configure, emit_event, exporte
 
 
 def record(
-    telemetry: Telemetry, *, count: int, rate: float = 0.0, size: int = 0, eventful: bool = True
+    telemetry: Telemetry, *, count: int, rate: float = 0.0, size: int = 0, eventful: bool = True, children: int = 0
 ) -> dict[str, Any]:
-    """`count` spans, `rate` a second if that is not 0, with a note of `size` bytes; their ids."""
+    """`count` spans, `rate` a second if that is not 0, with a note of `size` bytes, and children; their ids."""
     held = telemetry.instrumentation
     ids: list[str] = []
     began = time.perf_counter()
@@ -29,6 +29,8 @@ def record(
         with held.tracer.start_as_current_span("nmap scan", attributes={"note": "x" * size}) as span:
             if eventful:
                 emit_event(held.logger, Event.TRANSITION, {"name": "nmap", "to_state": "open"})
+            for _ in range(children):
+                held.tracer.start_span("phase").end()
             held.counter("mcp.tool.execution").add(1, {"tool": "nmap", "status": "success", "error.type": "none"})
         ids.append(f"{span.get_span_context().span_id:016x}")
         if rate:

@@ -204,11 +204,9 @@ class History:
         Raises:
             UnknownScanError: no id does, or several do.
         """
+        sql = "SELECT scan_id FROM scans WHERE scan_id >= ?1 AND scan_id < ?1 || '~' ORDER BY scan_id LIMIT 2"
         with self._database.reading() as connection:
-            rows = connection.execute(
-                "SELECT scan_id FROM scans WHERE substr(scan_id, 1, ?) = ? ORDER BY scan_id = ? DESC LIMIT 2",
-                (len(prefix), text(prefix), text(prefix)),
-            ).fetchall()
+            rows = connection.execute(sql, (text(prefix),)).fetchall()
         if not prefix or not rows or (len(rows) > 1 and rows[0][0] != prefix):
             raise UnknownScanError(prefix)
         return str(rows[0][0])

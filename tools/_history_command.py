@@ -16,6 +16,7 @@ from ._exit import ExitCode
 from ._history_records import Query, ScanState, UnknownScanError
 from ._history_session import opened_history
 from ._session import command_settings
+from .nmap._export_rules import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,9 +100,9 @@ def show_scan(prefix: str, *, as_json: bool) -> ExitCode:
         click.echo(json.dumps({**scan.to_dict(), "changes": [change.to_dict() for change in changes]}, indent=2))
         return ExitCode.DONE
     for name, value in _facts(scan):
-        click.echo(f"{name:<10} {value}")
+        click.echo(f"{name:<10} {visible(value)}")
     for change in changes:
-        click.echo(f"{'changed':<10} {change}")
+        click.echo(f"{'changed':<10} {visible(str(change))}")
     if scan.size:
         click.echo(f"{'result':<10} tracefuse show {scan_id}")
     return ExitCode.DONE
@@ -153,8 +154,8 @@ def _cells(scan: StoredScan) -> tuple[str, ...]:
         scan.scan_id,
         f"{scan.begun:%Y-%m-%d %H:%M}",
         f"[{style}]{scan.state}[/]",
-        escape(_caller(scan)),
-        escape(_asked(scan)),
+        escape(visible(_caller(scan))),
+        escape(visible(_asked(scan))),
         *("" if number is None else f"{number:,}" for number in numbers),
         "" if scan.seconds is None else f"{scan.seconds:.1f} s",
     )

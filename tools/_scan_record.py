@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
+
+from opentelemetry import trace
 
 from tracefuse.resilience import CircuitBreakerOpenError
 from tracefuse.telemetry import Attribute, Event, Instrumentation, SeverityNumber, emit_event
@@ -115,6 +118,7 @@ class ScanRecord:
             caller=caller,
             begun=keeper.clock(),
             schedule=schedule,
+            trace_id=_current_trace(),
             targets=_targets(request),
         )
         self.started: datetime | None = None
@@ -126,17 +130,9 @@ class ScanRecord:
 
     async def planned(self, plan: ScanPlan, trace_id: str | None, /) -> None:
         """Store that the scan begins."""
-        given = self.start
-        names = tuple(name for name, _ in plan.scope.names)
-        self.start = ScanStart(
-            scan_id=given.scan_id,
-            request=given.request,
-            caller=given.caller,
-            begun=given.begun,
-            schedule=given.schedule,
-            trace_id=trace_id,
-            signature=plan_signature(plan),
-            targets=(*plan.targets, *names),
+        names = (name for name, _ in plan.scope.names)
+        self.start = replace(
+            self.start, trace_id=trace_id, signature=plan_signature(plan), targets=(*plan.targets, *names)
         )
         self._planned = True
         await in_thread(self._begin)
@@ -225,6 +221,12 @@ class ScanRecord:
 def end_state(error: BaseException, *, ran: bool) -> ScanState:
     """What a scan is that ended with `error`: refused only when nothing of it `ran`."""
     return ScanState.REFUSED if isinstance(error, _REFUSALS) and not ran else ScanState.FAILED
+
+
+def _current_trace() -> str | None:
+    """The caller's trace: that of the scan, too, also of one that is refused before it has a span of its own."""
+    context = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.is_valid else None
 
 
 def _targets(request: ScanRequest) -> tuple[str, ...]:

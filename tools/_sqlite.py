@@ -11,6 +11,7 @@ import os
 import sqlite3
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -44,23 +45,21 @@ class StoreError(Exception):
         return f"{self.path}: {self.reason}; {self.advice}"
 
 
+@dataclass(frozen=True, slots=True)
 class Schema:
     """What a file holds, by version.
 
-    Args:
+    Attributes:
         name: what the file is, for people.
         application: the number that marks such a file (`PRAGMA application_id`).
         migrations: for each version the statements that lead to it from the one before.
         error: what is raised.
     """
 
-    def __init__(
-        self, name: str, application: int, migrations: Sequence[Sequence[str]], error: type[StoreError] = StoreError
-    ) -> None:
-        self.name = name
-        self.application = application
-        self.migrations = migrations
-        self.error = error
+    name: str
+    application: int
+    migrations: Sequence[Sequence[str]]
+    error: type[StoreError] = StoreError
 
     @property
     def version(self) -> int:

@@ -24,6 +24,7 @@ from tracefuse.tools._history import (
     ScanStart,
     ScanState,
     StoredTransition,
+    UnknownScanError,
 )
 from tracefuse.tools._history_owner import Owner, is_gone, sweep
 from tracefuse.tools._history_rows import stamp
@@ -265,6 +266,16 @@ def test_the_last_comparable_scan_is_the_last_completed_one_that_asked_the_same(
         "third": "second",
         "other": None,
     }
+
+
+def test_an_id_may_be_shortened_while_it_is_the_only_one_that_begins_so(history: History) -> None:
+    for scan_id in ("4f2a01", "4f2b02", "9c", "9c77"):
+        add(history, scan_id)
+    assert [history.resolve(prefix) for prefix in ("4f2a", "4f2b02", "9c", "9c7")] == ["4f2a01", "4f2b02", "9c", "9c77"]
+    for prefix in ("4f2", "4f2a01f", "0", "", "%", "\ud800"):
+        with pytest.raises(UnknownScanError) as caught:
+            history.resolve(prefix)
+        assert caught.value.scan_id == prefix
 
 
 def test_scans_without_a_plan_are_compared_with_none(history: History) -> None:

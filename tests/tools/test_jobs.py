@@ -165,6 +165,17 @@ async def test_a_refusal_is_raised_at_once_and_kept(stage: Stage) -> None:
     assert jobs.running == 0
 
 
+async def test_a_refusal_is_kept_with_the_trace_of_who_asked(stage: Stage) -> None:
+    jobs = stage.jobs()
+    with (
+        stage.memory.telemetry.instrumentation.tracer.start_as_current_span("POST /scans"),
+        pytest.raises(PolicyViolation),
+    ):
+        await jobs.start(ScanRequest("8.8.8.8"), CALLER)
+    (root,) = stage.memory.tree()
+    assert stage.history.find().scans[0].trace_id == root.trace_id
+
+
 async def test_a_full_queue_is_raised_at_once_and_kept(stage: Stage) -> None:
     jobs = stage.jobs(hanging(), limits=QueueLimits(total=1, per_tool=1, length=0))
     running = await jobs.start(ASKED, CALLER)

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
+from functools import cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
@@ -223,7 +224,8 @@ class Audit:
 
     def _write(self, name: str, event: Mapping[str, Any], *, succeeded: bool) -> None:
         level, severity = (logging.INFO, SeverityNumber.INFO) if succeeded else (logging.WARNING, SeverityNumber.WARN)
-        _log.log(level, "%s %s", name, json.dumps(event, separators=(",", ":"), default=str))
+        if _log.isEnabledFor(level):
+            _log.log(level, "%s %s", name, json.dumps(event, separators=(",", ":"), default=str))
         log_event(self._logger, name, dict(flat(event)), severity=severity)
 
 
@@ -241,12 +243,18 @@ def _base(
         "status_id": 1 if succeeded else 2,
         "metadata": {
             "version": _VERSION,
-            "product": {"name": "Tracefuse", "vendor_name": "Tracefuse", "version": package_version()},
+            "product": _product(),
             "correlation_uid": actor.origin.request_id,
         },
         "actor": {"app_name": actor.name or actor.kind, "user": {"name": actor.user}, "invoked_by": actor.kind},
         "src_endpoint": {"ip": actor.origin.address},
     }
+
+
+@cache
+def _product() -> dict[str, str]:
+    """This product. Looking its version up takes longer than all the rest."""
+    return {"name": "Tracefuse", "vendor_name": "Tracefuse", "version": package_version()}
 
 
 def _observable(target: str) -> dict[str, Any]:

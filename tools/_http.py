@@ -28,7 +28,7 @@ from ._http_known import ToolFace
 from ._http_operate import BreakerFace, Switch
 from ._http_problem import ProblemError
 from ._http_route import Endpoint, Rules, authorize, routes
-from ._http_scans import ScanFace
+from ._http_scans import ScanFace, Starting
 from ._http_telemetry import HttpTelemetry
 from ._http_visit import visit_of
 from ._limits import Gate, Rate, RateLimiter
@@ -78,16 +78,16 @@ def http_app(service: Service) -> Starlette:
 
 def endpoints_of(service: Service, *, secured: bool) -> list[Endpoint]:
     """The table of routes, those that are asked most first; `secured` says whether tokens are asked for."""
-    switch = Switch()
+    switch, starting = Switch(), Starting(service.jobs)
     hub = Hub(asyncio.get_running_loop())
     service.jobs.add_listener(hub.job)
     for breaker in service.app.breakers.registry:
         breaker.add_callback(hub.breaker)
     table = [
         *HealthFace(service).endpoints(),
-        *ScanFace(service, switch).endpoints(),
+        *ScanFace(service, starting, switch).endpoints(),
         *EventFace(service, hub).endpoints(),
-        *ToolFace(service, switch).endpoints(),
+        *ToolFace(service, starting, switch).endpoints(),
         *BreakerFace(service).endpoints(),
         *DiscoveryFace(service).endpoints(),
     ]

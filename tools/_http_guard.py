@@ -94,7 +94,9 @@ class Guard:
         except Exception as error:
             if send.outcome.status:
                 raise  # too late for another answer: the server drops the connection
-            await problem_response(_problem(error), visit.request_id)(scope, receive, send)
+            problem = _problem(error)
+            _let_go(error)
+            await problem_response(problem, visit.request_id)(scope, receive, send)
 
     async def _admit(self, scope: Scope, receive: Receive, send: _Answering, visit: Visit) -> None:
         doors = self._doors()
@@ -109,7 +111,7 @@ class Guard:
             detail = f"too many requests are being served; try again in {_BUSY_FOR} s"
             raise ProblemError(503, "too_busy", detail, {"retry_after": _BUSY_FOR}, {"retry-after": str(_BUSY_FOR)})
         try:
-            await self._app(scope, _Counted(receive, self._body_limit(), header(scope, b"content-length")), send)
+            await self._app(scope, _Counted(receive, self._body_limit(), _declared(scope)), send)
         finally:
             self._gate.leave(visit.client)
 
@@ -176,11 +178,11 @@ class _Answering:
 class _Counted:
     """Receives on, until the body is larger than it may be."""
 
-    def __init__(self, receive: Receive, limit: int, declared: str | None) -> None:
+    def __init__(self, receive: Receive, limit: int, declared: int) -> None:
         self._receive = receive
         self._limit = limit
         self._left = limit
-        self._declared = int(declared) if declared is not None and declared.isdigit() else 0
+        self._declared = declared
 
     async def __call__(self) -> Message:
         if self._declared > self._limit:
@@ -195,6 +197,16 @@ class _Counted:
     def _too_large(self) -> ProblemError:
         detail = f"the body is larger than {self._limit} bytes; TRACEFUSE_SERVE_BODY_LIMIT sets how much it may be"
         return ProblemError(413, "body_too_large", detail, {"limit": self._limit})
+
+
+def _declared(scope: Scope) -> int:
+    """The length that the client declares. Raises ProblemError for two that may differ: request smuggling."""
+    declared = header(scope, b"content-length")
+    if declared is None:
+        return 0
+    if header(scope, b"transfer-encoding") is not None:
+        raise ProblemError(400, "ambiguous_length", "give a content-length or a transfer-encoding, not both")
+    return int(declared) if declared.isdigit() else 0
 
 
 def _visit(scope: Scope) -> Visit:
@@ -214,3 +226,13 @@ def _problem(error: Exception) -> ProblemError:
         return problem
     _log.error("http.failed a request ended in an unexpected error", exc_info=error)
     return ProblemError(500, "defect", "this is a defect; the log has the details under the request's id")
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Part `error` from the frames it went through: whoever keeps it would keep all of them, in a circle.
+
+    Refusals come by the thousand; freed at once they leave nothing for the garbage collector to stop the world for.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

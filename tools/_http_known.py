@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ._app import CompletedScan
+    from ._http_scans import Starting
     from ._job_view import JobView
     from ._service import Service
 
@@ -57,6 +58,7 @@ class ToolFace:
     """The handlers, around one service and its one tool."""
 
     service: Service
+    starting: Starting
     switch: Switch
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time  # noqa: TID251 (shown as an id, never compared)
@@ -129,7 +131,7 @@ class ToolFace:
             return Asked(self.service.app.tool.name, body.target, identifier, limit, self.clock() - began)
 
         try:
-            view = await waited(self.service, wanted, request)
+            view = await waited(self.service, self.starting, wanted, request)
             if view is None:
                 return None
             done = await self._completed(view)

@@ -31,13 +31,30 @@ if TYPE_CHECKING:
     from ._http_operate import Switch
     from ._http_visit import Visit
     from ._job_view import JobView
+    from ._jobs import Jobs
     from ._service import Service
+    from ._tool import Caller
 
-__all__ = ["ScanFace", "known_scan", "waited"]
+__all__ = ["ScanFace", "Starting", "known_scan", "waited"]
 
 T = TypeVar("T")
 
+_STARTING: Final = 32
+"""Scans that are checked and put into the queue at once; each has tasks, spans and a record of its own."""
 _PREFER_WAIT: Final = re.compile(r"\bwait\s*=\s*(\d{1,5})\b")
+
+
+class Starting:
+    """Starts scans, a few at a time. A crowd waits as what it is, requests, before each becomes a scan."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self._places = asyncio.Semaphore(_STARTING)
+
+    async def start(self, wanted: ScanRequest, caller: Caller) -> JobView:
+        """Start one; see `Jobs.start` for what it raises."""
+        async with self._places:
+            return await self._jobs.start(wanted, caller)
 
 
 class ResultCache:
@@ -75,6 +92,7 @@ class ScanFace:
     """The handlers, around one service."""
 
     service: Service
+    starting: Starting
     switch: Switch
     cache: ResultCache = field(default_factory=ResultCache)
 
@@ -118,7 +136,7 @@ class ScanFace:
         prefer = request.headers.get("prefer", "")
         if not body.wait or "respond-async" in prefer:
             return await self._started(wanted, request, prefer)
-        view = await waited(self.service, wanted, request)
+        view = await waited(self.service, self.starting, wanted, request)
         if view is None:
             return Response(status_code=CLIENT_GONE)
         if view.state is not ScanState.COMPLETED:
@@ -173,7 +191,7 @@ class ScanFace:
 
     async def _started(self, wanted: ScanRequest, request: Request, prefer: str) -> Response:
         visit, jobs = visit_of(request), self.service.jobs
-        view = await jobs.start(wanted, visit.caller)
+        view = await self.starting.start(wanted, visit.caller)
         headers = {"location": f"/scans/{view.scan_id}"}
         if "respond-async" in prefer:
             headers["preference-applied"] = "respond-async"
@@ -216,9 +234,9 @@ async def known_scan(service: Service, request: Request) -> JobView:
     return view
 
 
-async def waited(service: Service, wanted: ScanRequest, request: Request) -> JobView | None:
+async def waited(service: Service, starting: Starting, wanted: ScanRequest, request: Request) -> JobView | None:
     """How the scan ended; None when the client hung up before, and then the scan is stopped."""
-    view = await service.jobs.start(wanted, visit_of(request).caller)
+    view = await starting.start(wanted, visit_of(request).caller)
     try:
         return await _while_connected(request, service.jobs.wait(view.scan_id, None))
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -22,10 +21,8 @@ from ._session import warn
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Generator
 
-    import uvicorn
-
+    from ._http_server import Server
     from ._service import Service
     from ._settings import Settings
 
@@ -112,18 +109,9 @@ def _scheduler(service: Service) -> Scheduler:
     )
 
 
-def _server(service: Service) -> uvicorn.Server:
-    import uvicorn
-
+def _server(service: Service) -> Server:
     from ._http import http_app
-    from ._http_server import server_config
-
-    class Server(uvicorn.Server):
-        """Leaves the signals to us: uvicorn would raise them again at the end, and the exit code would not be 0."""
-
-        @contextmanager
-        def capture_signals(self) -> Generator[None]:
-            yield
+    from ._http_server import Server, server_config
 
     grace = service.settings.serve.grace + _MOMENT
     return Server(server_config(http_app(service), service.settings, grace=grace))

@@ -10,13 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from support.mcp_service import settings_for
 from tracefuse.telemetry.testing import InMemoryTelemetry
 from tracefuse.tools import ServeSettings
 from tracefuse.tools._http import http_app
-from tracefuse.tools._http_server import server_config
+from tracefuse.tools._http_server import Server, server_config
 from tracefuse.tools._service import open_service
 
 __all__ = ["serving_in_thread"]
@@ -34,9 +32,9 @@ def serving_in_thread(
 
     async def main() -> None:
         async with open_service(settings, telemetry=memory.telemetry) as service:
-            server = uvicorn.Server(server_config(http_app(service), settings, grace=1))
+            server = Server(server_config(http_app(service), settings, grace=1))
             stop.append((asyncio.get_running_loop(), asking := asyncio.Event()))
-            serving = asyncio.create_task(server._serve(sockets=[listener]))
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
             began.set()
             await asking.wait()
             service.stopping.set()

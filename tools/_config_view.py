@@ -37,7 +37,7 @@ def settings_view(settings: Settings) -> dict[str, Any]:
     >>> settings_view(Settings())["policy"]["max_addresses"]
     1024
     """
-    return _redacted(settings.model_dump(mode="json"))
+    return {name: _redacted(value) for name, value in settings.model_dump(mode="json").items()}
 
 
 def setting_views(configuration: Configuration, *, changed: bool = False) -> list[SettingView]:
@@ -118,9 +118,9 @@ def _sentence(setting: Setting) -> str:
     return f"{text[:1].upper()}{text[1:]}.{' Read at the start only.' if setting.needs_restart else ''}"
 
 
-def _redacted(value: Any) -> Any:
+def _redacted(value: object) -> Any:
     if isinstance(value, dict):
-        return {key: _redacted(inner) for key, inner in cast("dict[str, Any]", value).items()}
+        return {key: _redacted(inner) for key, inner in cast("dict[str, object]", value).items()}
     if isinstance(value, list):
-        return [_redacted(inner) for inner in cast("list[Any]", value)]
+        return [_redacted(inner) for inner in cast("list[object]", value)]
     return redact(value) if isinstance(value, str) else value

@@ -177,6 +177,9 @@ def test_a_path_in_a_file_is_relative_to_the_file(tmp_path: Path, monkeypatch: p
     assert settings.serve.tokens_file == tmp_path / "tokens.json"
     assert (settings.serve.tls_key, settings.serve.tls_cert) == (Path("/k"), None)
     assert settings.cache_dir == Path("cache")
+    assert load_settings(overrides={"cache_dir": "~no-such-user/x"}, environ=NO_FILE).cache_dir == Path(
+        "~no-such-user/x"
+    )
 
 
 def test_folders_follow_the_environment_that_is_given() -> None:

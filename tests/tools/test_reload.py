@@ -158,6 +158,22 @@ def test_a_part_that_fails_in_the_middle_has_all_others_put_back(tmp_path: Path,
     assert (bench.app.settings.queue.total, bench.app.version) == (8, version)
 
 
+def test_a_part_that_cannot_go_back_does_not_keep_the_others_from_it(
+    tmp_path: Path, memory: InMemoryTelemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Stubborn(Part):
+        def prepare(self, settings: Settings) -> Callable[[], None]:
+            if self.settings:
+                raise OSError("still full")
+            return super().prepare(settings)
+
+    stubborn, failing, last = Stubborn(), Part(fails=True), Part()
+    bench = Bench(tmp_path, memory, parts=[stubborn, failing, last])
+    assert bench.reload("[queue]\ntotal = 1\n").result is ReloadResult.REFUSED
+    assert (stubborn.settings, failing.settings, last.settings) == ([1], [8], [8])
+    assert "kept new settings that were taken back" in caplog.text
+
+
 def test_reloads_from_many_threads_come_one_after_the_other(bench: Bench) -> None:
     bench.write("[queue]\ntotal = 3\n")
     results: list[ReloadResult] = []

@@ -76,7 +76,7 @@ class Admission(Generic[RequestT, PlanT, EventT, ResultT]):
             listener.queued(queued)
 
         try:
-            async with self._places.take(self._tool.name, caller, queued=queued):
+            async with self._places.take(self._tool.name, caller.turn, queued=queued):
                 wait.end(span)
                 yield
         finally:

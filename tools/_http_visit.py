@@ -44,7 +44,7 @@ class Visit:
         """Who asks, as a scan has it."""
         who = self.principal
         user = who.name if who is not None and who.authenticated else None
-        return Caller(CallerKind.HTTP, self.user_agent and self.user_agent[:128], user)
+        return Caller(CallerKind.HTTP, self.user_agent and self.user_agent[:128], user, self.client)
 
 
 def visit_of(request: Request) -> Visit:

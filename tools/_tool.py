@@ -5,7 +5,7 @@ Everything with an effect (spawning, time, retries, telemetry) is the `Runner`'s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -42,11 +42,26 @@ class CallerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the face, the client's name and version, and the user when authenticated."""
+    """Who asks: the face, the client's name and version, and the user when authenticated.
+
+    `client` is whose turns the request takes in the queue, where that is neither the user nor told by the
+    name, such as the address of a stranger, who may call himself as he likes.
+    """
 
     kind: CallerKind = CallerKind.PYTHON
     name: str | None = None
     user: str | None = None
+    client: str | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def turn(self) -> tuple[CallerKind, str | None]:
+        """Who takes turns with others in the queue.
+
+        >>> stranger, known = Caller(name="curl/8", client="10.0.0.7"), Caller(name="curl/8", user="ann")
+        >>> stranger.turn[1], known.turn[1]
+        ('10.0.0.7', 'ann')
+        """
+        return self.kind, self.user or self.client or self.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ class LastOfEachBucket(ExemplarReservoir):
 
     What the SDK's own reservoirs keep (specification, "Metrics SDK", ExemplarReservoir: for a histogram the
     last seen in each bucket, else any one), at a third of their cost: they look for the bucket from the
-    first bound upwards, and collect empty places at every scrape.
+    first bound upwards, and collect empty places at every scrape. Theirs also give a value from outside of
+    spans the trace of the value before it (1.45.2).
 
     >>> reservoir = LastOfEachBucket(boundaries=(1.0, 2.0))
     >>> for value in (0.5, 0.7, 9.0):

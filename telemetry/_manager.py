@@ -160,7 +160,7 @@ class MetricsManager:
     def tool_metrics(self) -> dict[str, ToolMetrics]:
         """The tracked tools by name, the least recently used first; a copy."""
         with self._table.reading() as tools:
-            by_use = sorted(tools.values(), key=lambda tool: tool.used)
+            by_use = sorted(tools.values(), key=lambda tool: tool.last_used)
         return {tool.tool_name: ToolMetrics(tool.tool_name, table=lambda: self._table) for tool in by_use}
 
     @property

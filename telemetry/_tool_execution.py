@@ -98,7 +98,7 @@ class ToolExecutionMetrics:
 
     __slots__ = (
         *("_clock", "_counts", "_ended", "_failures", "_lock", "_recent", "_repairs", "_slot_end", "_touched"),
-        *("_values", "_wall", "_windows", "active", "attributes", "tool_name", "used"),
+        *("_values", "_wall", "_windows", "active", "attributes", "tool_name"),
     )
 
     def __init__(
@@ -121,7 +121,6 @@ class ToolExecutionMetrics:
         self._repairs = repairs or default_repairs()
         self._lock = lock if lock is not None else threading.RLock()
         self.active = 0
-        self.used = 0
         self._touched = self._ended = clock()
         self._slot_end = -math.inf
         self._counts = _Counts()

@@ -77,7 +77,6 @@ class ToolTable:
         self._notes: deque[tuple[int, str, tuple[object, ...]]] = deque()
         self._swept = clock()
         self._latest = -math.inf
-        self._uses = 0
         self._order = EvictionOrder()
         hold_at_fork(self)
 
@@ -162,12 +161,9 @@ class ToolTable:
         when: int,
         context: Context,
     ) -> None:
-        # Threads read the clock before they find the lock taken, so that times may come out of order.
-        self._latest = now = max(now, self._latest)
+        self._latest = now = now if now > self._latest else self._a_little_later()
         if not isinstance(name, str) or (tool := self.tools.get(name)) is None:
             tool = self._used(name, now)
-        else:
-            self._uses = tool.used = self._uses + 1
         value = seconds if type(seconds) is float and 0.0 <= seconds < 1e300 else self.repairs.value(seconds, "seconds")
         good = success if type(success) is bool else is_success(success)
         late = timed_out if type(timed_out) is bool else is_success(timed_out)
@@ -179,6 +175,10 @@ class ToolTable:
         series = self.series
         if series is not None and series.real is not None:
             series.real.record(value, tool.attributes, context)
+
+    def _a_little_later(self) -> float:
+        """Threads read the clock before they find the lock taken, and clocks have steps: no two uses at one time."""
+        return math.nextafter(self._latest, math.inf)
 
     def _change_active(self, name: object, change: int) -> None:
         tool = self._used(name, self.clock())
@@ -193,8 +193,7 @@ class ToolTable:
             self.repairs.note("name", "tool_name")
             cleaned = _INVALID
         tool = self.tools.get(cleaned) or self._make(cleaned, now)
-        self._uses = tool.used = self._uses + 1
-        self._latest = now = max(now, self._latest)
+        self._latest = now = now if now > self._latest else self._a_little_later()
         tool.touch(now)
         return tool
 

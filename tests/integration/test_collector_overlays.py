@@ -31,7 +31,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
-def made(directory: Path) -> Path:
+def folder(directory: Path) -> Path:
+    """`directory`, made."""
     directory.mkdir()
     return directory
 
@@ -87,7 +88,7 @@ def test_unsampled_tells_the_service_when_the_queue_is_full(collector_binary: Pa
 
 @pytest.fixture
 def gateway(collector_binary: Path, authority: Authority, tmp_path: Path) -> Iterator[tuple[Collector, OtlpReceiver]]:
-    """A gateway that hears only sidecars with a certificate, and keeps no share; and its backend."""
+    """A gateway that hears only sidecars with a certificate, and its backend."""
     own = authority.issue("gateway")
     tls = {
         "OTELCOL_GATEWAY_CERT_FILE": str(own.certificate),
@@ -96,7 +97,7 @@ def gateway(collector_binary: Path, authority: Authority, tmp_path: Path) -> Ite
     }
     with OtlpReceiver() as tempo:
         environ = sending_to(tempo) | SOON | tls | {"OTELCOL_SAMPLE_PERCENT": "20"}
-        with running(collector_binary, made(tmp_path / "gateway"), environ, ["gateway"]) as collector:
+        with running(collector_binary, folder(tmp_path / "gateway"), environ, ["gateway"]) as collector:
             yield collector, tempo
 
 
@@ -121,10 +122,16 @@ def test_a_gateway_judges_traces_whole_and_draws_the_graph_across_sidecars(
     asked = Made(name="ask", trace="dropped by a sidecar alone", kind="CLIENT")
     served = Made(name="serve", trace=asked.trace, kind="SERVER", parent=asked, error="TimeoutError")
     with (
-        running(collector_binary, made(tmp_path / "one"), behind(central, authority, "one"), ["behind-gateway"]) as one,
-        running(collector_binary, made(tmp_path / "two"), behind(central, authority, "two"), ["behind-gateway"]) as two,
+        running(
+            collector_binary, folder(tmp_path / "one"), behind(central, authority, "one"), ["behind-gateway"]
+        ) as one,
+        running(
+            collector_binary, folder(tmp_path / "two"), behind(central, authority, "two"), ["behind-gateway"]
+        ) as two,
     ):
         send(one, [asked], "assistant")
+        eventually(lambda: central.own_value("otelcol_receiver_accepted_spans") == 1, "the call at the gateway")
+        assert not tempo.spans(), "nothing speaks for it yet"
         send(two, [served], "scanner")
         eventually(lambda: {span.name for span in tempo.spans()} == {"ask", "serve"}, "both ends of the call")
         edge = 'client="assistant",connection_type="",failed="true",server="scanner"} 1'
@@ -142,7 +149,7 @@ def test_behind_a_gateway_traces_are_chosen_once(
 ) -> None:
     central, tempo = gateway
     environ = behind(central, authority, "one")
-    with running(collector_binary, made(tmp_path / "one"), environ, ["behind-gateway"]) as sidecar:
+    with running(collector_binary, folder(tmp_path / "one"), environ, ["behind-gateway"]) as sidecar:
         send(sidecar, [Made(trace=f"trace {number}") for number in range(500)])
         taken = "otelcol_receiver_accepted_spans"
         eventually(lambda: central.own_value(taken) == 500, "everything at the gateway")

@@ -71,6 +71,9 @@ def _if_gone(path: Path, act: Callable[[Path], None]) -> bool:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return True
+    except OSError:
+        # Another user's, for example: who may not even look at it decides nothing about it.
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         act(path)

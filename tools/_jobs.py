@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JobView", "Jobs", "JobsClosedError", "UnknownScanError"]
 
-_UNSTORED: Final = 100
+_UNSTORED: Final = 20
 """Ended scans that are kept in memory because the history could not take them."""
 _POLL: Final = 0.25
 """Seconds between two looks at a scan that another process runs."""

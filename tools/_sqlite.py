@@ -178,7 +178,13 @@ class Database:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        if self._state(connection) == (self._schema.application, self._schema.version):
+        # One look at one state: another process may be making the same file.
+        connection.execute("BEGIN")
+        try:
+            state = self._state(connection)
+        finally:
+            connection.execute("ROLLBACK")
+        if state == (self._schema.application, self._schema.version):
             return
         deadline = time.monotonic() + _BUSY
         # Two processes that make the same file at once: neither waits for the other in these.

@@ -17,8 +17,10 @@ from support.history_writers import (
     document_of,
     integrity,
     kill_writers,
+    open_together,
     opened,
     processes,
+    write_in_parent_and_child,
     write_some,
     write_until_full,
     write_where_forbidden,
@@ -102,6 +104,34 @@ def test_several_processes_write_one_history_at_once(forked: ForkServerContext, 
     try:
         assert history.count(Query(state=ScanState.COMPLETED)) == 100
         assert all(history.document(f"w{name}-24") == document_of(f"w{name}-24") for name in range(4))
+    finally:
+        history.close()
+    assert integrity(path) == "ok"
+
+
+def test_processes_that_make_the_same_history_at_once_all_get_it(forked: ForkServerContext, tmp_path: Path) -> None:
+    ours, theirs = forked.Pipe(duplex=False)
+    host = forked.Process(target=open_together, args=(tmp_path, 15, theirs))
+    host.start()
+    assert ours.poll(60)
+    assert ours.recv() == {0}
+    host.join(20)
+    for number in range(15):
+        history = opened(tmp_path / f"h{number}.sqlite3")
+        assert history.count() == 6
+        history.close()
+
+
+def test_a_forked_child_goes_on_with_a_history_of_its_own(forked: ForkServerContext, path: Path) -> None:
+    ours, theirs = forked.Pipe(duplex=False)
+    parent = forked.Process(target=write_in_parent_and_child, args=(path, theirs))
+    parent.start()
+    assert ours.poll(30)
+    assert ours.recv() == 0
+    parent.join(20)
+    history = opened(path)
+    try:
+        assert history.count(Query(state=ScanState.COMPLETED)) == 21
     finally:
         history.close()
     assert integrity(path) == "ok"

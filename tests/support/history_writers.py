@@ -28,8 +28,10 @@ __all__ = [
     "document_of",
     "integrity",
     "kill_writers",
+    "open_together",
     "opened",
     "processes",
+    "write_in_parent_and_child",
     "write_some",
     "write_until_full",
     "write_where_forbidden",
@@ -123,6 +125,35 @@ def integrity(path: Path) -> str:
         connection.close()
 
 
+def open_together(folder: Path, rounds: int, answer: Connection) -> None:
+    """Let six processes make the same history at the same moment, again and again; answer with how they ended."""
+    ends: set[int] = set()
+    for number in range(rounds):
+        waiting, gate = os.pipe()
+        children = [_opening(folder / f"h{number}.sqlite3", str(child), waiting, gate) for child in range(6)]
+        os.close(waiting)
+        os.close(gate)
+        ends |= {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children}
+    answer.send(ends)
+
+
+def _opening(path: Path, name: str, waiting: int, gate: int) -> int:
+    """A process that opens the history when the gate is closed everywhere."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        os.close(gate)
+        os.read(waiting, 1)
+        history = opened(path)
+        _write(history, name)
+        history.close()
+        code = 0
+    finally:
+        os._exit(code)
+
+
 def write_some(path: Path, name: str, count: int, start: Any) -> None:
     """Write `count` scans as fast as possible, together with others."""
     start.wait(20)
@@ -130,6 +161,25 @@ def write_some(path: Path, name: str, count: int, start: Any) -> None:
     for number in range(count):
         _write(history, f"{name}-{number}")
     history.close()
+
+
+def write_in_parent_and_child(path: Path, answer: Connection) -> None:
+    """Fork while the history is open and in use, and go on with it on both sides."""
+    history = opened(path)
+    _write(history, "before")
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(Exception):
+            for number in range(10):
+                _write(history, f"child-{number}")
+            history.close()
+            os._exit(0)
+        os._exit(1)
+    for number in range(10):
+        _write(history, f"parent-{number}")
+    _, status = os.waitpid(child, 0)
+    history.close()
+    answer.send(os.waitstatus_to_exitcode(status))
 
 
 def write_until_full(path: Path, file_limit: int | None, answer: Connection) -> None:

@@ -404,6 +404,11 @@ def test_files_of_owners_that_are_gone_are_swept_and_those_of_others_stay(tmp_pa
     assert is_gone(tmp_path / "nowhere", "f00d")
 
 
+def test_an_owner_that_cannot_be_looked_at_is_taken_to_live(tmp_path: Path) -> None:
+    (tmp_path / "f00d").symlink_to("f00d")
+    assert not is_gone(tmp_path, "f00d")
+
+
 def test_opening_the_history_interrupts_what_a_dead_process_left(opened: Callable[..., History]) -> None:
     before = opened()
     before.begin(start("left"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import asyncio
+import signal
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from tracefuse.telemetry import SCOPE, HealthCheckPriority, HealthCheckResult, HealthStatus, redact
@@ -12,13 +14,13 @@ from ._reload import Reloader
 from ._reload_parts import HistoryLimits, LogLevel, SchedulesOfTheFile
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Generator
 
     from ._app import App
     from ._service import Service
     from ._settings import ConfigSource
 
-__all__ = ["configuration_check", "reloader_of", "reloading"]
+__all__ = ["configuration_check", "on_hangup", "reloader_of", "reloading"]
 
 
 def reloader_of(service: Service, source: ConfigSource) -> Reloader:
@@ -47,6 +49,17 @@ async def reloading(service: Service, source: ConfigSource) -> AsyncGenerator[Re
             await watcher.stop()
     finally:
         service.health.remove("configuration")
+
+
+@contextmanager
+def on_hangup(reloader: Reloader) -> Generator[None]:
+    """Reload on SIGHUP during the block, off the event loop that runs it; of the main thread only."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, loop.run_in_executor, None, reloader.reload)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 def configuration_check(app: App, reloader: Reloader) -> Callable[[], HealthCheckResult]:

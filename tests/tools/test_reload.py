@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import shutil
+import signal
 import threading
 from collections.abc import Callable
 from ipaddress import ip_network
@@ -23,7 +25,7 @@ from tracefuse.tools._config_watch import ConfigWatcher
 from tracefuse.tools._policy import PolicyViolation
 from tracefuse.tools._process import Command
 from tracefuse.tools._reload import Reloader, ReloadResult, differing, keep_what_needs_a_restart
-from tracefuse.tools._reload_service import reloader_of, reloading
+from tracefuse.tools._reload_service import on_hangup, reloader_of, reloading
 from tracefuse.tools._service import Service, open_service
 from tracefuse.tools._setting_table import toml_value, value_at
 from tracefuse.tools._settings import SETTINGS, ConfigSource, load_settings
@@ -387,6 +389,15 @@ async def test_a_service_without_a_file_can_still_be_told_to_reload(tmp_path: Pa
         environ["TRACEFUSE_QUEUE_TOTAL"] = "2"
         assert (await asyncio.to_thread(reloader.reload)).result is ReloadResult.APPLIED
         assert service.app.places.limits.total == 2
+
+
+async def test_a_hangup_reloads_and_afterwards_is_nobodys(bench: Bench) -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    with on_hangup(bench.reloader):
+        bench.write("[queue]\ntotal = 2\n")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: bench.app.places.limits.total == 2)
+    assert signal.getsignal(signal.SIGHUP) == before
 
 
 class Watched:

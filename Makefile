@@ -25,7 +25,9 @@ check: $(READY) ## Lint and type-check
 	$(BIN)/mypy
 	$(BIN)/pyright --warnings
 	@if otelcol=$$(deploy/collector/build.sh --no-build); then \
-		"$$otelcol" validate --config otel-collector.yaml && echo "otel-collector.yaml is valid"; \
+		"$$otelcol" validate --config otel-collector.yaml && echo "otel-collector.yaml is valid" && \
+		for overlay in deploy/collector/overlays/*.yaml; do OTELCOL_VENDOR_ENDPOINT=https://vendor.example \
+			"$$otelcol" validate --config otel-collector.yaml --config $$overlay && echo "$$overlay is valid" || exit 1; done; \
 	else echo "otel-collector.yaml was not validated: no collector here (make collector)"; fi
 
 fmt: $(READY) ## Format, and mend what can be mended

@@ -11,7 +11,7 @@ from tracefuse.telemetry import ConfigurationError
 from ._breaker_sources import UnknownBreakerError
 from ._errors import MissingExtraError, QueueFullError, ToolError
 from ._exit import ExitCode
-from ._history_records import HistoryError, UnknownScanError
+from ._history_records import UnknownScanError
 from ._policy import PolicyError, PolicyViolation
 from ._schedule import ScheduleError
 from ._schedule_view import UnknownScheduleError
@@ -48,7 +48,6 @@ _KNOWN: Final[tuple[tuple[type[Exception], ExitCode, str, tuple[str, ...]], ...]
     (StoreError, ExitCode.FAILED, "store_error", ("path", "reason", "advice")),
     (MissingExtraError, ExitCode.REFUSED, "missing_extra", ("feature", "extra")),
     (UnknownScanError, ExitCode.REFUSED, "no_such_scan", ("scan_id",)),
-    (HistoryError, ExitCode.FAILED, "history_unusable", ("path", "reason", "advice")),
     (ParseError, ExitCode.REFUSED, "unreadable_result", ()),
     (CollectorNotFoundError, ExitCode.REFUSED, "no_collector", ("hint",)),
     (CollectorConfigError, ExitCode.REFUSED, "bad_collector_config", ("detail",)),

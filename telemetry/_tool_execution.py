@@ -7,78 +7,24 @@ import math
 import sys
 import threading
 import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ._arguments import number
 from ._names import Attribute
-from ._recent import ERROR, LATE, SUCCESS, RecentExecutions, RecentValues, successes
+from ._recent import ERROR, LATE, SUCCESS, RecentExecutions, RecentValues
 from ._sanitize import Repairs, bounded_error_type, clean_name, default_repairs, is_success, repair, text_of
+from ._tool_counts import Counts, iso, moment, rounded
 from ._windows import DEFAULT_SPANS, Windows, WindowStats
 
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Callable
+    from datetime import datetime
 
 __all__ = ["ToolExecutionMetrics"]
 
 _log = logging.getLogger(__name__)
 _PERCENTILES: Final = (50.0, 95.0, 99.0)
-
-
 _SUCCESS: Final = ("success", "none")
-
-
-def _rounded(value: float, steps: int = 10_000) -> float:
-    """To four decimals, or `steps` to one. Half of what `round` takes, and there are eight of them for each tool.
-
-    >>> _rounded(2.00005), _rounded(200 / 3, 100), _rounded(1e300)
-    (2.0001, 66.67, 1e+300)
-    """
-    return int(value * steps + 0.5) / steps if value < 1e11 else value
-
-
-def _moment(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1e6, UTC)
-
-
-@dataclass(slots=True)
-class _Counts:
-    """What was counted since the tool is tracked. Times in seconds."""
-
-    successes: int = 0
-    failures: int = 0
-    timeouts: int = 0
-    errors: int = 0
-    total: float = 0.0
-    shortest: float = math.inf
-    longest: float = 0.0
-
-    def add(self, seconds: array[float], flags: bytes) -> int:
-        """Count executions, and answer how many of them failed."""
-        plain = flags.count(SUCCESS)
-        failed = 0
-        if plain == len(flags):
-            self.successes += plain
-        else:
-            failed = self._add_others(flags)
-        self.total += sum(seconds)
-        shortest, longest = min(seconds), max(seconds)
-        if shortest < self.shortest:
-            self.shortest = shortest
-        if longest > self.longest:
-            self.longest = longest
-        return failed
-
-    def _add_others(self, flags: bytes) -> int:
-        good = successes(flags)
-        failed = len(flags) - good
-        self.successes += good
-        self.failures += failed
-        self.timeouts += sum(map(flags.count, (LATE, LATE | SUCCESS, LATE | ERROR)))
-        self.errors += sum(map(flags.count, (ERROR, ERROR | LATE)))
-        return failed
 
 
 class ToolExecutionMetrics:
@@ -123,7 +69,7 @@ class ToolExecutionMetrics:
         self.active = 0
         self._touched = self._ended = clock()
         self._slot_end = -math.inf
-        self._counts = _Counts()
+        self._counts = Counts()
         self._failures: dict[str, int] = {}
         self._recent = RecentExecutions()
         self._values = RecentValues()
@@ -169,7 +115,7 @@ class ToolExecutionMetrics:
         self._windows.open(now)
         self._slot_end = self._windows.until
 
-    def _settle(self) -> _Counts:
+    def _settle(self) -> Counts:
         """Count what was recorded since this was done last; the caller holds the lock."""
         counts = self._counts
         seconds, flags = self._recent.take()
@@ -177,7 +123,7 @@ class ToolExecutionMetrics:
             self._windows.take(seconds, counts.add(seconds, flags), self._ended)
         return counts
 
-    def _settled(self) -> _Counts:
+    def _settled(self) -> Counts:
         with self._lock:
             return self._settle()
 
@@ -241,7 +187,7 @@ class ToolExecutionMetrics:
     def last_execution_time(self) -> datetime | None:
         """When the last execution was recorded (UTC); None before the first."""
         last = self._recent.last
-        return None if last is None else _moment(last)
+        return None if last is None else moment(last)
 
     @property
     def recent_executions(self) -> list[dict[str, Any]]:
@@ -250,7 +196,7 @@ class ToolExecutionMetrics:
             rows = list(self._recent)
         return [
             {
-                "timestamp": _moment(when).isoformat(),
+                "timestamp": iso(when),
                 "success": bool(flags & SUCCESS),
                 "execution_time": seconds,
                 "timed_out": bool(flags & LATE),
@@ -306,15 +252,15 @@ class ToolExecutionMetrics:
             "failure_count": counts.failures,
             "error_count": counts.errors,
             "timeout_count": counts.timeouts,
-            "success_rate": _rounded(counts.successes / count * 100, 100) if count else 0.0,
-            "average_execution_time": _rounded(total / count) if count else 0.0,
-            "min_execution_time": _rounded(counts.shortest) if count else 0.0,
-            "max_execution_time": _rounded(counts.longest),
-            "p50_execution_time": _rounded(p50),
-            "p95_execution_time": _rounded(p95),
-            "p99_execution_time": _rounded(p99),
-            "last_execution_time": None if last is None else _moment(last).isoformat(),
-            "recent_failure_rate": _rounded(recent_failures * 100, 100),
+            "success_rate": rounded(counts.successes / count * 100, 100) if count else 0.0,
+            "average_execution_time": rounded(total / count) if count else 0.0,
+            "min_execution_time": rounded(counts.shortest) if count else 0.0,
+            "max_execution_time": rounded(counts.longest),
+            "p50_execution_time": rounded(p50),
+            "p95_execution_time": rounded(p95),
+            "p99_execution_time": rounded(p99),
+            "last_execution_time": None if last is None else iso(last),
+            "recent_failure_rate": rounded(recent_failures * 100, 100),
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -191,7 +191,8 @@ def _facts(scan: StoredScan) -> list[tuple[str, str]]:
         ("begun", scan.begun.isoformat(timespec="seconds")),
         ("took", "" if scan.seconds is None else f"{scan.seconds:.2f} s"),
         ("trace", scan.trace_id or ""),
-        ("found", "" if scan.hosts_up is None else f"hosts up: {scan.hosts_up:,}, open ports: {scan.ports_open or 0:,}"),
+        ("up", "" if scan.hosts_up is None else f"{scan.hosts_up:,}"),
+        ("open ports", "" if scan.ports_open is None else f"{scan.ports_open:,}"),
         ("error", str(error.get("message", ""))),
         ("compared", scan.compared_with or ""),
     ]

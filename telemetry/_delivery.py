@@ -30,11 +30,10 @@ _NOISY: Final = (
 )
 # In order: what an exporter logs about a refused connection also speaks of timeouts and retries.
 _WRONG_PROTOCOL: Final = "not an OTLP receiver of this protocol"
-_SHORT_OF_MEMORY: Final = "receiver short of memory"
 # In order: a refused connection is also "unavailable", a wrong TLS version also speaks of a certificate.
 _REASONS: Final = (
     # The memory limiter of a collector, which refuses data and not connections.
-    ("high memory usage", _SHORT_OF_MEMORY),
+    ("high memory usage", "receiver short of memory"),
     ("refused", "connection refused"),
     ("resolution", "host not found"),
     ("resolv", "host not found"),

@@ -62,7 +62,8 @@ def says_so(service: ScanService) -> None:
 
 
 def test_without_a_collector_memory_is_bounded_and_each_span_is_counted(tmp_path: Path) -> None:
-    with sending(*free_ports(1), tmp_path) as sender:
+    (nobody,) = free_ports(1)
+    with sending(nobody, tmp_path) as sender:
         sender.record(5_000)
         before = sender.do("usage")["peak"]
         sender.record(20_000)

@@ -41,7 +41,7 @@ def record(
 def flush(telemetry: Telemetry) -> dict[str, Any]:
     """Hand on what waits, whatever becomes of it."""
     for provider in (telemetry.tracer_provider, telemetry.logger_provider, telemetry.meter_provider):
-        provider.force_flush(10_000)  # type: ignore[attr-defined]
+        provider.force_flush(10_000)  # type: ignore[union-attr]
     return {}
 
 

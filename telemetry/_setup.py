@@ -52,7 +52,7 @@ class Telemetry:
     the logger "tracefuse" when logs are exported, and may be added to the root logger for all.
     """
 
-    def __init__(self, config: TelemetryConfig, providers: Providers) -> None:
+    def __init__(self, config: TelemetryConfig, providers: Providers, *, redact_targets: bool = False) -> None:
         self.config = config
         self.tracer_provider = providers.tracers
         self.meter_provider = providers.meters
@@ -61,7 +61,7 @@ class Telemetry:
         self.instrumentation = Instrumentation.from_providers(
             tracer_provider=providers.tracers, meter_provider=providers.meters, logger_provider=providers.loggers
         )
-        self.log_handler: logging.Handler = OtelLogHandler(providers.loggers)
+        self.log_handler: logging.Handler = OtelLogHandler(providers.loggers, redact_targets=redact_targets)
         self._providers = providers
         self._closing = threading.Lock()
         self._report: ShutdownReport | None = None
@@ -105,6 +105,7 @@ def configure(
     *,
     service_name: str = "tracefuse",
     set_global: bool = True,
+    redact_targets: bool = False,
     span_processors: Sequence[SpanProcessor] = (),
     metric_readers: Sequence[MetricReader] = (),
     log_processors: Sequence[LogRecordProcessor] = (),
@@ -115,7 +116,8 @@ def configure(
     With `set_global` the providers become OpenTelemetry's global ones, and end with the process at the
     latest. A signal for which the host application already set a provider is left to it, and
     `Telemetry.host_signals` says so. What is given as processors and readers is added to whichever
-    provider is used.
+    provider is used. `redact_targets` takes addresses out of the lines of the log that are exported, as
+    `configure_logging` does for those that are written.
 
     Exporters in trouble are quiet: the logger "tracefuse" gets one line when exports begin to fail
     and one when they work again, and `Telemetry.shutdown` reports what was lost. That logger has a
@@ -142,12 +144,13 @@ def configure(
     for note in config.notes:
         _log.warning("telemetry: %s", note)
     if config.disabled:
-        return Telemetry(config, disabled_providers())
+        return Telemetry(config, disabled_providers(), redact_targets=redact_targets)
     host = find_host() if set_global else no_host()
     extra = Attachments(span_processors, metric_readers, log_processors)
     named = {"service.name": service_name, "service.version": package_version(), **config.resource}
     with _sdk_environment(environ, internal_metrics=config.sdk_metrics):
-        telemetry = Telemetry(config, build_providers(config, Resource.create(named), host, extra))
+        providers = build_providers(config, Resource.create(named), host, extra)
+        telemetry = Telemetry(config, providers, redact_targets=redact_targets)
     if set_global:
         _make_global(telemetry)
         atexit.register(telemetry._end)

@@ -118,3 +118,15 @@ def test_nothing_connects_without_an_endpoint(otlp_receiver: Receivers, monkeypa
         emit_event(telemetry.instrumentation.logger, "e", {})
         telemetry.instrumentation.counter("mcp.tool.errors").add(1, {})
     assert (attempts, telemetry.shutdown().lost) == ([], False)
+
+
+@pytest.mark.parametrize("redacts", [False, True])
+def test_lines_of_the_log_go_out_without_secrets_and_when_asked_without_targets(
+    otlp_receiver: Receivers, redacts: bool
+) -> None:
+    receiver = otlp_receiver("grpc")
+    with configure(receiver.environ, set_global=False, redact_targets=redacts):
+        logging.getLogger("tracefuse.tools").warning("scan of 10.9.8.7 with password=hunter2 failed")
+    (line,) = receiver.logs()
+    address = "[redacted]" if redacts else "10.9.8.7"
+    assert line.body.string_value == f"scan of {address} with password=[redacted] failed"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ._explain import explain
 from ._history_records import ScanState
 from ._job_events import Fanout
-from ._job_view import JobView
+from ._job_view import JobsClosedError, JobView
 from ._queue import Queued
 from ._runner import Completed
 from .nmap import HostFinished, PhaseBegan, ScanStarted, phase_name
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Job:
-    """One scan. Its task ends when its end is stored, and never raises.
+    """One scan. Its task ends when its end is stored, and raises nothing but its own cancellation.
 
     Attributes:
         scan_id: its id.
@@ -57,10 +57,14 @@ class Job:
         self._accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # The context is copied here, so the scan's spans hang below the span of who asked.
         self.task = asyncio.create_task(self._run(), name=f"scan {scan_id}")
+        # Called also for a task that was cancelled before its first step.
+        self.task.add_done_callback(lambda _: self._over())
 
     async def accepted(self) -> None:
         """Return when the scan waits or runs; raises why it was refused."""
         await asyncio.shield(self._accepted)
+        if self.task.cancelled() and self.record.end is None:
+            raise JobsClosedError
 
     async def stop(self, state: ScanState) -> None:
         """Stop nmap, keep what was found, and return when both are done; the scan ends in `state`."""
@@ -110,10 +114,6 @@ class Job:
                         self._follow(event)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is how the scan ended
             await self._failed(error, stream.result)
-        finally:
-            self.fanout.end()
-            if not self._accepted.done():
-                self._accepted.set_result(None)
 
     async def _failed(self, error: BaseException, found: Report | None) -> None:
         if isinstance(error, Exception) and explain(error) is None:
@@ -122,17 +122,23 @@ class Job:
         if not self._accepted.done() and isinstance(error, Exception):
             self._accepted.set_exception(error)
 
-    def _admitted(self) -> None:
-        self._state = ScanState.RUNNING
+    def _over(self) -> None:
+        self.fanout.end()
+        self._accept()
+
+    def _accept(self) -> None:
         if not self._accepted.done():
             self._accepted.set_result(None)
+
+    def _admitted(self) -> None:
+        self._state = ScanState.RUNNING
+        self._accept()
 
     def _follow(self, event: JobEvent) -> None:
         match event:
             case Queued(reason, position):
                 self._progress = OverallProgress(0.0, f"waiting, {reason}, number {position} in the queue")
-                if not self._accepted.done():
-                    self._accepted.set_result(None)
+                self._accept()
             case ScanStarted():
                 self._hosts_up = self._ports_open = 0
             case PhaseBegan(task):

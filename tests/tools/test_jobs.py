@@ -378,6 +378,17 @@ async def test_closing_lets_scans_finish_and_stops_the_rest_keeping_what_they_fo
         await jobs.start(ASKED, CALLER)
 
 
+async def test_who_asks_while_the_service_goes_down_is_told_so(stage: Stage) -> None:
+    jobs = stage.jobs(hanging())
+    asking = asyncio.create_task(jobs.start(ASKED, CALLER))
+    await asyncio.sleep(0)
+    (job,) = jobs._running.values()
+    job.task.cancel()  # before its first step
+    with pytest.raises(JobsClosedError):
+        await asyncio.wait_for(asking, 10)
+    assert (jobs.running, stage.stored()) == (0, [])
+
+
 async def test_a_loop_that_ends_leaves_no_scan_running(tmp_path: Path, memory: InMemoryTelemetry) -> None:
     history = History.open(tmp_path / "history.sqlite3", max_age=86_400.0, max_bytes=50_000_000)
     process = hanging(host("10.0.0.7", 22))

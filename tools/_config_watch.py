@@ -18,9 +18,11 @@ __all__ = ["ConfigWatcher"]
 
 _log = logging.getLogger(__name__)
 
-_POLL: Final = 1.0
-"""Seconds after which the file is looked at without a notice: network file systems send none, and the moment
-before the first watch is there has none either."""
+_STEP: Final = 200
+"""Milliseconds between two looks of the watching thread at what the system noticed; each costs a little."""
+
+_POLL: Final = 5.0
+"""Seconds after which the file is looked at without a notice: network file systems send none."""
 
 
 class ConfigWatcher:
@@ -37,29 +39,30 @@ class ConfigWatcher:
         self._changed = changed
         self._poll = poll
         self._stop = asyncio.Event()
+        self._over = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin; what the file says now is known when this returns."""
-        seen = await asyncio.to_thread(_fingerprint, self._path)
-        self._task = asyncio.create_task(self._watch(seen))
+        seen = await asyncio.to_thread(_look, self._path)
+        self._task = asyncio.create_task(self._watch(*seen))
 
     async def stop(self) -> None:
         """End; a call of `changed` that has begun is waited for."""
         self._stop.set()
+        self._over.set()
         if self._task is not None:
             await self._task
 
-    async def _watch(self, seen: bytes) -> None:
+    async def _watch(self, folders: tuple[Path, ...], seen: bytes) -> None:
         while not self._stop.is_set():
-            folders = await asyncio.to_thread(_folders, self._path)
             async with aclosing(self._hints(folders)) as hints:
                 async for _ in hints:
-                    now = await asyncio.to_thread(_fingerprint, self._path)
+                    watched, (folders, now) = folders, await asyncio.to_thread(_look, self._path)
                     if now != seen:
                         seen = now
                         await asyncio.to_thread(self._tell)
-                    if await asyncio.to_thread(_folders, self._path) != folders:
+                    if folders != watched:
                         break
 
     def _tell(self) -> None:
@@ -69,25 +72,47 @@ class ConfigWatcher:
             _log.exception("the change of %s could not be told", self._path)
 
     async def _hints(self, folders: tuple[Path, ...]) -> AsyncGenerator[None]:
-        """Moments at which the file may have changed."""
+        """Moments at which the file may have changed; the first is when the watch has begun."""
         try:
-            from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - its events are
-
-            async for _ in awatch(
-                *folders,
-                watch_filter=None,
-                recursive=False,
-                stop_event=self._stop,
-                rust_timeout=int(self._poll * 1000),
-                yield_on_timeout=True,
-            ):
-                yield
+            async with aclosing(self._notices(folders)) as notices:
+                async for _ in notices:
+                    yield
         except (ImportError, OSError, RuntimeError) as error:
             # No extra, no folder, or no inotify watch left: looking from time to time always works.
             _log.debug("%s is looked at every %g s: %s", self._path, self._poll, error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), self._poll)
             yield
+
+    async def _notices(self, folders: tuple[Path, ...]) -> AsyncGenerator[None]:
+        from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - its events are
+
+        # One for each watch: watchfiles itself sets it when a watch is left.
+        self._over = over = asyncio.Event()
+        changes = awatch(
+            *folders,
+            watch_filter=None,
+            recursive=False,
+            step=_STEP,
+            stop_event=over,
+            rust_timeout=int(self._poll * 1000),
+            yield_on_timeout=True,
+        )
+        notice = asyncio.ensure_future(anext(changes, None))
+        try:
+            # Its first step sets the watch up; what changed before is found by looking now.
+            await asyncio.sleep(0)
+            yield
+            while not self._stop.is_set() and await notice is not None:
+                notice = asyncio.ensure_future(anext(changes, None))
+                yield
+        finally:
+            over.set()
+            await asyncio.wait((notice,))
+
+
+def _look(path: Path) -> tuple[tuple[Path, ...], bytes]:
+    return _folders(path), _fingerprint(path)
 
 
 def _fingerprint(path: Path) -> bytes:

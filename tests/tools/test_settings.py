@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 def no_settings_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("TRACEFUSE_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("TRACEFUSE_CONFIG", "")
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,17 @@ async def test_what_changed_since_the_last_comparable_scan_is_stored_told_and_co
     assert [event.name for event in spans[second.scan_id].events] == ["scan.host", "scan.change"]
 
 
+async def test_many_changes_leave_room_on_the_span_for_everything_else(stage: Stage) -> None:
+    jobs = stage.jobs(FakeProcess([ONE]), FakeProcess([report(host("10.0.0.7", *range(22, 222)))]))
+    await done(jobs)
+    changed = await done(jobs)
+    assert changed.changes == len(stage.events("scan.change")) == 199
+    assert stage.memory.metric("tracefuse.scan.changes", tool="nmap", kind="port_opened") == 199
+    scan = stage.memory.tree()[-1]
+    assert [event.name for event in scan.events].count("scan.change") == 10
+    assert scan.attributes["tracefuse.changes.count"] == 199
+
+
 async def test_addresses_are_left_out_of_change_events_when_targets_are_redacted(stage: Stage) -> None:
     jobs = stage.jobs(FakeProcess([ONE]), FakeProcess([TWO]))
     settings = stage.app.settings

@@ -22,7 +22,7 @@ from ._exposure import Doors
 from ._http_discovery import DiscoveryFace
 from ._http_events import EventFace, Hub
 from ._http_guard import Guard
-from ._http_health import PROBES, HealthFace
+from ._http_health import PROBES, HealthFace, Readiness
 from ._http_index import described
 from ._http_known import ToolFace
 from ._http_operate import BreakerFace, Switch
@@ -84,7 +84,7 @@ def endpoints_of(service: Service, *, secured: bool) -> list[Endpoint]:
     for breaker in service.app.breakers.registry:
         breaker.add_callback(hub.breaker)
     table = [
-        *HealthFace(service).endpoints(),
+        *HealthFace(service, Readiness(service.health)).endpoints(),
         *ScanFace(service, starting, switch).endpoints(),
         *EventFace(service, hub).endpoints(),
         *ToolFace(service, starting, switch).endpoints(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,17 +16,20 @@ from ._http_models import ConfigBody, HealthBody, MetricsQuery, ProbeBody
 from ._http_route import Answer, Endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
 
-    from tracefuse.telemetry import SystemHealth
+    from tracefuse.telemetry import HealthMonitor, SystemHealth
 
     from ._service import Service
 
-__all__ = ["PROBES", "HealthFace", "health_of"]
+__all__ = ["PROBES", "HealthFace", "Readiness", "health_of"]
 
 PROBES: Final = ("/livez", "/readyz", "/startupz", "/metrics")
 """Paths that are asked every few seconds by machines."""
 
+_RECENT: Final = 1.0
 _METRICS: Final = ("text/plain", "application/openmetrics-text", "application/json")
 _HEALTH: Final = {HealthStatus.HEALTHY: 200, HealthStatus.DEGRADED: 207, HealthStatus.UNHEALTHY: 503}
 _SECRET: Final = ("password", "secret", "token", "key", "credential")
@@ -33,11 +37,29 @@ _PATHS: Final = frozenset({"tokens_file", "tls_key"})
 """Settings that name a file which holds a secret, and hold none themselves."""
 
 
+class Readiness:
+    """The last finding, for a second: the checks behind it are not made more often, and asking all of them costs."""
+
+    def __init__(self, health: HealthMonitor, clock: Callable[[], float] = time.monotonic) -> None:
+        self._health = health
+        self._clock = clock
+        self._found: SystemHealth | None = None
+        self._until = 0.0
+
+    async def now(self) -> SystemHealth:
+        """How the service is."""
+        if self._found is None or self._clock() >= self._until:
+            self._found = await self._health.ready()
+            self._until = self._clock() + _RECENT
+        return self._found
+
+
 @dataclass(frozen=True, slots=True)
 class HealthFace:
     """The handlers, around one service."""
 
     service: Service
+    readiness: Readiness
 
     def endpoints(self) -> list[Endpoint]:
         """Those that are asked most come first."""
@@ -63,7 +85,7 @@ class HealthFace:
     async def health(self, request: Request) -> Response:
         """The known answer: 200, 207 or 503."""
         del request
-        found = await self.service.health.ready()
+        found = await self.readiness.now()
         return JSONResponse(health_of(found), status_code=_HEALTH[found.status])
 
     async def live(self, request: Request) -> Response:
@@ -76,7 +98,7 @@ class HealthFace:
         del request
         if self.service.stopping.is_set():
             return JSONResponse({"status": "unhealthy", "checks": {"stopping": "unhealthy"}}, status_code=503)
-        return _probe(await self.service.health.ready())
+        return _probe(await self.readiness.now())
 
     async def started(self, request: Request) -> Response:
         """Once it has come up, that stays."""

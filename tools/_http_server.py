@@ -25,7 +25,7 @@ __all__ = ["Server", "server_config"]
 
 _ACCEPTED_AT_ONCE: Final = 8
 """Connections that are accepted before anything else has its turn."""
-_READ_AT_ONCE: Final = 4
+_READ_AT_ONCE: Final = 16
 """Connections that are read from in one turn of the event loop."""
 _WAITING: Final = 1_024
 """Connections that the operating system keeps until they are accepted."""

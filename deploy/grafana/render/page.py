@@ -39,7 +39,7 @@ _MARGINS: Final[Mapping[str, tuple[float, float]]] = {
 }  # fmt: skip
 """Left and below the drawing, by the kind of panel; beside names that stand left of it."""
 _LETTER: Final = 0.075
-_COLOURS: Final = 96
+_COLOURS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)

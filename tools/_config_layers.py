@@ -22,6 +22,9 @@ __all__ = ["Given", "Layer", "command_line_layer", "environment_layer", "file_la
 _NO_SETTINGS: Final = {"TRACEFUSE_CONFIG", "TRACEFUSE_OTELCOL"}
 """Variables with our prefix that are read elsewhere."""
 
+_MOST_PROBLEMS: Final = 100
+"""Mistakes in a file after which no more is looked at: to find what each was meant to be takes its time."""
+
 _OLD_SECTIONS: Final = {name.partition(".")[0] for name in LEGACY_SECTIONS}
 _LOG_FORMAT_GONE: Final = Legacy(gone="a line has a fixed form; logging.format is json or console")
 
@@ -65,6 +68,8 @@ def file_layer(file: ConfigFile, table: Mapping[str, Setting]) -> Layer:
     layer = Layer()
     sections = {setting.section for setting in table.values()} - {""}
     for key, value in file.data.items():
+        if len(layer.problems) >= _MOST_PROBLEMS:
+            break
         if key in table:
             layer.put(table[key], value, file.origin(key), file.path.parent)
         elif key not in sections | _OLD_SECTIONS:
@@ -83,6 +88,8 @@ def _take_section(
     layer: Layer, file: ConfigFile, table: Mapping[str, Setting], section: str, values: Mapping[str, object]
 ) -> None:
     for key, value in values.items():
+        if len(layer.problems) >= _MOST_PROBLEMS:
+            break
         name, origin = f"{section}.{key}", file.origin(section, key)
         if name == "logging.format" and "%" in str(value):
             layer.put_old(table, name, _LOG_FORMAT_GONE, value, origin)

@@ -8,15 +8,13 @@ import os
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from pydantic import ValidationError
-
-from ._config_errors import Origin, OriginKind, SettingProblem, SettingsError, unusable_value
+from ._config_errors import Origin, OriginKind, SettingProblem, SettingsError
 from ._config_file import find_config_file, read_config_file
-from ._config_layers import Given, Layer, command_line_layer, environment_layer, file_layer, merged
+from ._config_layers import Layer, command_line_layer, environment_layer, file_layer, merged
 from ._legacy_environ import CONFIG_VARIABLES
-from ._settings_model import SETTINGS, Settings, user_folder
+from ._settings_model import SETTINGS, Settings
 from ._settings_sections import (
     AlertSettings,
     BreakerSettings,
@@ -33,14 +31,11 @@ from ._settings_sections import (
     SidecarSettings,
     TelemetrySettings,
 )
+from ._settings_validation import validated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pydantic_core import ErrorDetails
-    from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
-
-    from ._config_file import ConfigFile
 
 __all__ = [
     "SETTINGS",
@@ -170,7 +165,7 @@ def load_configuration(
     content = None if path is None else read_config_file(path)
     below = Layer() if content is None else file_layer(content, SETTINGS)
     layer = merged(below, environment_layer(environ, SETTINGS), command_line_layer(overrides or {}, SETTINGS))
-    settings, problems = _validated(layer.values, environ, content)
+    settings, problems = validated(layer.values, environ, content)
     if settings is None or layer.problems:
         raise SettingsError.of(sorted([*layer.problems, *problems], key=_place))
     origins = {name: given.origin for name, given in layer.values.items()}
@@ -190,86 +185,3 @@ def _chosen_file(file: str | Path | None, environ: Mapping[str, str]) -> tuple[P
             notes = [f"{variable} is deprecated: use {CONFIG_VARIABLES[0]}"] if old else []
             return (Path(environ[variable]).expanduser() if environ[variable] else None), notes
     return find_config_file(environ), []
-
-
-class _OnlyGiven(Settings):
-    """The same model, without a look at the environment of the process: the layers have been."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
-
-
-def _validated(
-    values: Mapping[str, Given], environ: Mapping[str, str], file: ConfigFile | None
-) -> tuple[Settings | None, list[SettingProblem]]:
-    """The settings with `values`, or all that is wrong with them."""
-    problems = [_no_number(name, given) for name, given in values.items() if _is_misplaced_bool(name, given)]
-    try:
-        loaded = _OnlyGiven.model_validate({**_folders(environ, values), **_tree(values)})
-    except ValidationError as error:
-        for details in error.errors():
-            problem = _problem(details, values, file)
-            if problem.setting not in {known.setting for known in problems}:
-                problems.append(problem)
-        return None, problems
-    except SettingsError as error:
-        return None, [*problems, *error.problems]
-    return (None if problems else Settings.model_construct(**dict(loaded))), problems
-
-
-def _problem(details: ErrorDetails, values: Mapping[str, Given], file: ConfigFile | None) -> SettingProblem:
-    name = _name_of(details["loc"])
-    setting, given = SETTINGS[name], values.get(name, Given("", Origin(OriginKind.DEFAULT)))
-    if not setting.is_mapping:
-        return unusable_value(setting, details, given.value, given.origin)
-    # Of a table of names say which one it is, and where.
-    path = tuple(part for part in details["loc"] if isinstance(part, str))
-    origin = given.origin
-    if file is not None and origin.kind is OriginKind.FILE:
-        origin = next((found for end in range(len(path), 0, -1) if (found := file.origin(*path[:end])).line), origin)
-    problem = unusable_value(setting, details, details["input"], origin)
-    return replace(problem, setting=".".join(path))
-
-
-def _is_misplaced_bool(name: str, given: Given) -> bool:
-    """True is the number 1 for Python and for pydantic, and nobody means it."""
-    return SETTINGS[name].is_number and isinstance(given.value, bool)
-
-
-def _no_number(name: str, given: Given) -> SettingProblem:
-    setting = SETTINGS[name]
-    details: Any = {"type": "number", "msg": "it should be a number"}
-    return unusable_value(setting, details, given.value, given.origin)
-
-
-def _folders(environ: Mapping[str, str], values: Mapping[str, Given]) -> dict[str, Path]:
-    """The folders that are nobody's choice, by the environment that was given and not the process's."""
-    chosen = {"cache_dir": ("XDG_CACHE_HOME", ".cache"), "state_dir": ("XDG_STATE_HOME", ".local/state")}
-    try:
-        return {name: user_folder(environ, *where) for name, where in chosen.items() if name not in values}
-    except RuntimeError as error:
-        expected = "this user has no home folder; for example TRACEFUSE_CACHE_DIR=/tmp/tracefuse"
-        origin = Origin(OriginKind.DEFAULT, "TRACEFUSE_CACHE_DIR and TRACEFUSE_STATE_DIR")
-        raise SettingsError.of([SettingProblem("cache_dir", "", expected, origin)]) from error
-
-
-def _tree(values: Mapping[str, Given]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for name, given in values.items():
-        section, _, key = name.rpartition(".")
-        (tree.setdefault(section, {}) if section else tree)[key] = given.value
-    return tree
-
-
-def _name_of(location: tuple[int | str, ...]) -> str:
-    """The setting's name of a place in the model; what is deeper is a part of its value."""
-    first = str(location[0])
-    return first if first in SETTINGS else f"{first}.{location[1]}"

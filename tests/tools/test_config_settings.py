@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import time
 import warnings
 from pathlib import Path
 
@@ -362,3 +363,12 @@ def test_the_file_of_the_guide_can_be_used(tmp_path: Path) -> None:
     configuration = load_configuration(path, environ={})
     assert check_settings(configuration) == ()
     assert configuration.settings.schedules["lab"].every == "6h"
+
+
+@pytest.mark.parametrize("line", ["zzz{} = 1", "[policy]\nzz{} = 1", "[templates]\nz{} = 1"])
+def test_a_file_full_of_mistakes_is_refused_soon(tmp_path: Path, line: str) -> None:
+    header, _, entry = line.rpartition("\n")
+    path = write(tmp_path, header + "\n" + "\n".join(entry.format(number) for number in range(15_000)))
+    began = time.monotonic()
+    assert 50 < len(problems(path)) <= 101
+    assert time.monotonic() - began < 20

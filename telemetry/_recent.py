@@ -63,10 +63,11 @@ class RecentValues:
     ((2.0, 3.0), [1.0, 2.0, 3.0])
     """
 
-    __slots__ = ("_answers", "_asked", "_came", "_capacity", "_next", "_ordered", "_ring", "_untaken", "_went")
+    __slots__ = ("_answers", "_asked", "_came", "_capacity", "_few", "_next", "_ordered", "_ring", "_untaken", "_went")
 
     def __init__(self, capacity: int = _VALUES) -> None:
         self._capacity = capacity
+        self._few = min(_FEW, capacity)
         self._ring = array("d")
         self._next = self._untaken = 0
         self._ordered: array[float] | None = None
@@ -100,7 +101,7 @@ class RecentValues:
 
     def _note(self, came: array[float], went: array[float]) -> None:
         self._asked = None
-        if len(self._came) + len(came) > min(_FEW, self._capacity):
+        if len(self._came) + len(came) > self._few:
             self._ordered = None
             self._came.clear()
             self._went.clear()

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from functools import cache
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from tracefuse.telemetry import Event, SeverityNumber, log_event, package_version
 
@@ -184,7 +184,7 @@ def flat(event: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Attr
     """
     for key, value in event.items():
         if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{key}.")
+            yield from flat(cast("dict[str, Any]", value), f"{prefix}{key}.")
         else:
             yield prefix + key, json.dumps(value) if isinstance(value, list) else value
 
@@ -269,5 +269,9 @@ def _observable(target: str) -> dict[str, Any]:
 
 def _without_nothing(event: Mapping[str, Any]) -> dict[str, Any]:
     """The event without fields of which nothing is known."""
-    kept = {key: _without_nothing(value) if isinstance(value, dict) else value for key, value in event.items()}
-    return {key: value for key, value in kept.items() if value is not None and value != {}}
+    kept: dict[str, Any] = {}
+    for key, value in event.items():
+        known = _without_nothing(cast("dict[str, Any]", value)) if isinstance(value, dict) else value
+        if known is not None and known != {}:
+            kept[key] = known
+    return kept

@@ -28,7 +28,8 @@ from ._http_known import ToolFace
 from ._http_operate import BreakerFace, Switch
 from ._http_problem import ProblemError
 from ._http_route import Endpoint, Rules, authorize, routes
-from ._http_scans import ScanFace, Starting
+from ._http_scans import ScanFace
+from ._http_starting import Starting
 from ._http_telemetry import HttpTelemetry
 from ._http_visit import visit_of
 from ._limits import Gate, Rate, RateLimiter

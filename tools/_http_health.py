@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from starlette.responses import JSONResponse, Response
 
@@ -132,10 +132,16 @@ def _probe(found: SystemHealth) -> Response:
 
 
 def _without_secrets(value: Any, name: str = "") -> Any:
-    if isinstance(value, dict):
-        return {key: _without_secrets(inner, str(key)) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_secrets(inner, name) for inner in value]
-    if value is not None and name not in _PATHS and any(part in name.lower() for part in _SECRET):
-        return "[redacted]"
-    return redact(value) if isinstance(value, str) else value
+    match value:
+        case dict():
+            section = cast("dict[str, Any]", value)
+            return {key: _without_secrets(inner, key) for key, inner in section.items()}
+        case list():
+            entries: list[Any] = value
+            return [_without_secrets(inner, name) for inner in entries]
+        case None:
+            return None
+        case _ if name not in _PATHS and any(part in name.lower() for part in _SECRET):
+            return "[redacted]"
+        case _:
+            return redact(value) if isinstance(value, str) else value

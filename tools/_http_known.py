@@ -25,7 +25,6 @@ from ._http_models import ExecuteBody, ToolsBody, ToolSwitched
 from ._http_operate import Switch, refuse_other_types
 from ._http_problem import CLIENT_GONE, ProblemError
 from ._http_route import SCANS, Answer, Endpoint
-from ._http_scans import waited
 from ._known_io import ToolOutput
 from ._known_output import Asked, completed_output, failed_output
 from ._runner import Completed
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ._app import CompletedScan
-    from ._http_scans import Starting
+    from ._http_starting import Starting
     from ._job_view import JobView
     from ._service import Service
 
@@ -131,7 +130,7 @@ class ToolFace:
             return Asked(self.service.app.tool.name, body.target, identifier, limit, self.clock() - began)
 
         try:
-            view = await waited(self.service, self.starting, wanted, request)
+            view = await self.starting.run(wanted, request)
             if view is None:
                 return None
             done = await self._completed(view)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import JSONResponse, Response
 
@@ -19,72 +17,22 @@ from ._http_models import ChangesBody, DiffQuery, ResultBody, ScanBody, ScansBod
 from ._http_problem import CLIENT_GONE, ProblemError, from_fields
 from ._http_route import SCANS, Answer, Endpoint
 from ._http_visit import visit_of
-from ._process import end
+from ._result_cache import ResultCache
 from ._threads import in_thread
 from .nmap import ScanRequest, diff, report_from_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from starlette.requests import Request
 
     from ._http_operate import Switch
+    from ._http_starting import Starting
     from ._http_visit import Visit
     from ._job_view import JobView
-    from ._jobs import Jobs
     from ._service import Service
-    from ._tool import Caller
 
-__all__ = ["ScanFace", "Starting", "known_scan", "waited"]
+__all__ = ["ScanFace", "known_scan"]
 
-T = TypeVar("T")
-
-_STARTING: Final = 32
-"""Scans that are checked and put into the queue at once; each has tasks, spans and a record of its own."""
 _PREFER_WAIT: Final = re.compile(r"\bwait\s*=\s*(\d{1,5})\b")
-
-
-class Starting:
-    """Starts scans, a few at a time. A crowd waits as what it is, requests, before each becomes a scan."""
-
-    def __init__(self, jobs: Jobs) -> None:
-        self._jobs = jobs
-        self._places = asyncio.Semaphore(_STARTING)
-
-    async def start(self, wanted: ScanRequest, caller: Caller) -> JobView:
-        """Start one; see `Jobs.start` for what it raises."""
-        async with self._places:
-            return await self._jobs.start(wanted, caller)
-
-
-class ResultCache:
-    """The results that were asked for last, as bytes; `size` bytes in all. A result never changes.
-
-    >>> cache = ResultCache(10)
-    >>> cache.put("a", b"12345"); cache.put("b", b"123456")
-    >>> cache.get("a"), cache.get("b")
-    (None, b'123456')
-    """
-
-    def __init__(self, size: int = 16 << 20) -> None:
-        self._room = size
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
-
-    def get(self, scan_id: str) -> bytes | None:
-        """The result, if it is here."""
-        if scan_id in self._kept:
-            self._kept.move_to_end(scan_id)
-        return self._kept.get(scan_id)
-
-    def put(self, scan_id: str, body: bytes) -> None:
-        """Keep it; the ones not asked for longest make room."""
-        if scan_id in self._kept or len(body) > self._room + sum(map(len, self._kept.values())):
-            return
-        self._kept[scan_id] = body
-        self._room -= len(body)
-        while self._room < 0:
-            _, gone = self._kept.popitem(last=False)
-            self._room += len(gone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +84,7 @@ class ScanFace:
         prefer = request.headers.get("prefer", "")
         if not body.wait or "respond-async" in prefer:
             return await self._started(wanted, request, prefer)
-        view = await waited(self.service, self.starting, wanted, request)
+        view = await self.starting.run(wanted, request)
         if view is None:
             return Response(status_code=CLIENT_GONE)
         if view.state is not ScanState.COMPLETED:
@@ -146,10 +94,19 @@ class ScanFace:
     async def list(self, request: Request) -> Response:
         """A page of the history."""
         asked = parse_query(request, ScansQuery)
-        fields = asked.model_dump()
-        state = None if asked.state is None else ScanState(asked.state)
+        wanted = Query(
+            state=None if asked.state is None else ScanState(asked.state),
+            template=asked.template,
+            target=asked.target,
+            caller=asked.caller,
+            schedule=asked.schedule,
+            since=asked.since,
+            until=asked.until,
+            limit=asked.limit,
+            before=asked.before,
+        )
         try:
-            page = await in_thread(partial(self.service.history.find, Query(**{**fields, "state": state})))
+            page = await in_thread(partial(self.service.history.find, wanted))
         except ValueError as error:
             raise ProblemError(422, "bad_request", str(error)) from error
         return JSONResponse({"scans": [scan.to_dict() for scan in page.scans], "next": page.next})
@@ -234,16 +191,6 @@ async def known_scan(service: Service, request: Request) -> JobView:
     return view
 
 
-async def waited(service: Service, starting: Starting, wanted: ScanRequest, request: Request) -> JobView | None:
-    """How the scan ended; None when the client hung up before, and then the scan is stopped."""
-    view = await starting.start(wanted, visit_of(request).caller)
-    try:
-        return await _while_connected(request, service.jobs.wait(view.scan_id, None))
-    finally:
-        # Nobody else was told its id. One that has ended takes no harm.
-        await service.jobs.cancel(view.scan_id)
-
-
 def ended_badly(view: JobView) -> ProblemError:
     """The problem that a scan which was not completed ended in, with where to find what it had found."""
     if view.error is not None and view.state in {ScanState.FAILED, ScanState.REFUSED}:
@@ -252,22 +199,6 @@ def ended_badly(view: JobView) -> ProblemError:
         problem = ProblemError(503, str(view.state), f"the scan was {view.state} before its end")
     problem.fields |= {"scan_id": view.scan_id, "trace_id": view.trace_id}
     return problem
-
-
-async def _while_connected(request: Request, work: Coroutine[object, object, T]) -> T | None:
-    """What `work` comes to; None when the client hangs up before, and then `work` is cancelled."""
-    task, gone = asyncio.create_task(work), asyncio.create_task(_gone(request))
-    try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        return await task if task.done() else None
-    finally:
-        await end(gone)
-        await end(task)
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _check_owner(view: JobView, visit: Visit) -> None:

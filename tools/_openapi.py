@@ -80,8 +80,9 @@ def _schemas(endpoints: list[Endpoint]) -> tuple[dict[_Key, dict[str, Any]], dic
     """The schema of each model by its use, and the definitions that they refer to."""
     told = {answer.model for endpoint in endpoints for answer in endpoint.answers.values() if answer.model is not None}
     given = {model for endpoint in endpoints for model in (endpoint.body, endpoint.query) if model is not None}
-    wanted: list[_Key] = [(model, "serialization") for model in _ordered({*told, ProblemBody})]
-    wanted += [(model, "validation") for model in _ordered(given)]
+    wanted: list[_Key] = []
+    wanted.extend((model, "serialization") for model in _ordered({*told, ProblemBody}))
+    wanted.extend((model, "validation") for model in _ordered(given))
     schemas, whole = models_json_schema(wanted, ref_template=_REF)
     definitions: dict[str, Any] = whole.get("$defs", {})
     return {key: schemas[key] for key in wanted}, definitions

@@ -17,6 +17,7 @@ demo: $(READY) nmap ## Watch Tracefuse do its job: scan, diff, break, recover, a
 
 test: $(READY) ## Run all tests; needs nothing but Python and make before it
 	@.ci/nmap || test -z "$$CI"
+	@test -z "$$CI" || $(BIN)/python -m pip install --quiet --group deploy --group docs
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(READY) ## Lint and type-check

@@ -212,10 +212,10 @@ def serve(host: str | None, port: int | None, mcp: str | None, sidecar: bool | N
     """
     with exit_codes():
         from ._serve_command import run_service
-        from ._session import command_settings
+        from ._session import config_source
 
         given = {"serve.host": host, "serve.port": port, "serve.mcp": mcp, "sidecar.enabled": sidecar}
-        sys.exit(run_service(command_settings({name: value for name, value in given.items() if value is not None})))
+        sys.exit(run_service(config_source({name: value for name, value in given.items() if value is not None})))
 
 
 @cli.command()

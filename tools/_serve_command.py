@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from ._errors import MissingExtraError
 from ._exit import ExitCode
 from ._exposure import check_exposure
 from ._process import end
+from ._reload_service import on_hangup, reloading
 from ._scheduler import Scheduler
 from ._serve_address import base_url, listen
 from ._service import open_service
@@ -21,10 +23,11 @@ from ._session import warn
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import AsyncGenerator
 
     from ._http_server import Server
     from ._service import Service
-    from ._settings import Settings
+    from ._settings import ConfigSource, Settings
 
 __all__ = ["run_service"]
 
@@ -32,20 +35,27 @@ _MOMENT = 2
 """Seconds for answers to reach their clients once the scans they wait for have ended."""
 
 
-def run_service(settings: Settings) -> ExitCode:
+def run_service(source: ConfigSource) -> ExitCode:
     """Serve until SIGINT or SIGTERM: the first one ends the service in order, the second one at once.
+
+    The settings of `source` are read now, again when their file changes, and on SIGHUP.
 
     Raises:
         SettingsError: an address that may not be used, a port that is taken, or any bad setting.
         MissingExtraError: an extra is not installed.
     """
+    source = source.pinned()
+    configuration = source.load()
+    for text in configuration.warnings:
+        warn(text)
+    settings = configuration.settings
     _check_extras(settings)
     check_exposure(settings)
     if settings.serve.mcp == "stdio":
-        asyncio.run(_serve_stdio(settings))
+        asyncio.run(_serve_stdio(settings, source))
     else:
         with listen(settings) as listener:
-            asyncio.run(_serve_http(settings, listener))
+            asyncio.run(_serve_http(settings, source, listener))
     return ExitCode.DONE
 
 
@@ -57,12 +67,12 @@ def _check_extras(settings: Settings) -> None:
         raise MissingExtraError("tracefuse serve", "serve")
 
 
-async def _serve_stdio(settings: Settings) -> None:
+async def _serve_stdio(settings: Settings, source: ConfigSource) -> None:
     """One agent on standard input and output; what people read goes to standard error."""
     from ._mcp import run_stdio
 
     signalled = _signalled()
-    async with open_service(settings, warn=warn) as service:
+    async with open_service(settings, warn=warn) as service, _reloaded(service, source):
         session = asyncio.create_task(run_stdio(service))
         click.echo(f"tracefuse serves MCP on standard input and output\n{_places(settings)}", err=True)
         await _first(signalled, session)
@@ -71,9 +81,9 @@ async def _serve_stdio(settings: Settings) -> None:
         await end(session)
 
 
-async def _serve_http(settings: Settings, listener: socket.socket) -> None:
+async def _serve_http(settings: Settings, source: ConfigSource, listener: socket.socket) -> None:
     signalled = _signalled()
-    async with open_service(settings, warn=warn) as service:
+    async with open_service(settings, warn=warn) as service, _reloaded(service, source):
         scheduler = _scheduler(service)
         server = _server(service)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -89,6 +99,13 @@ async def _serve_http(settings: Settings, listener: socket.socket) -> None:
         await service.jobs.close(settings.serve.grace)
         await scheduler.stop()
         await serving
+
+
+@asynccontextmanager
+async def _reloaded(service: Service, source: ConfigSource) -> AsyncGenerator[None]:
+    async with reloading(service, source) as reloader:
+        with on_hangup(reloader):
+            yield
 
 
 async def _first(signalled: asyncio.Future[int], running: asyncio.Task[None]) -> None:

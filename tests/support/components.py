@@ -23,6 +23,8 @@ HOW_TO_GET: Final = {
     "ndiff": "apt install ndiff, or dnf install nmap-ndiff",
     "xmllint": "apt install libxml2-utils",
     "node": "apt install nodejs npm, version 20 or newer, and a network that reaches npm's registry once",
+    "systemd-analyze": "apt install systemd",
+    "kubectl": "apt install kubernetes-client",
     "collector": "make collector",
 }
 

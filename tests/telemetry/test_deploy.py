@@ -18,7 +18,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from support.components import component
+from support.components import IN_CI, component
 from tracefuse.tools import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -33,11 +33,7 @@ def read(path: str) -> Any:
 
 def needs(package: str) -> pytest.MarkDecorator:
     found = importlib.util.find_spec(package) is not None
-    return pytest.mark.skipif(not found, reason=f"needs {package}: pip install --group deploy")
-
-
-def program(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(name) is None, reason=f"needs {name} on PATH")
+    return pytest.mark.skipif(not found and not IN_CI, reason=f"needs {package}: pip install --group deploy")
 
 
 COMPOSE = read("compose/compose.yaml")
@@ -97,7 +93,7 @@ def test_prometheus_accepts_its_configuration(path: str, tmp_path: Path) -> None
     assert "2 rule files found" in checked.stdout
 
 
-@program("kubectl")
+@component("kubectl")
 @needs("kubernetes_validate")
 def test_what_kustomize_makes_follows_the_schemas_of_kubernetes() -> None:
     import kubernetes_validate
@@ -141,7 +137,7 @@ def test_the_service_in_front_of_the_pod_names_ports_that_it_has() -> None:
     assert scraped == {"metrics", "otelcol"}
 
 
-@program("systemd-analyze")
+@component("systemd-analyze")
 def test_the_units_are_accepted_by_systemd(tmp_path: Path) -> None:
     for unit in UNITS:
         text = re.sub(r"(?m)^(Exec\w+)=/(usr/local|opt/tracefuse)/bin/\S+", r"\1=/bin/true", unit.read_text())
@@ -158,7 +154,7 @@ def test_the_units_are_accepted_by_systemd(tmp_path: Path) -> None:
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
-@program("systemd-analyze")
+@component("systemd-analyze")
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_the_units_are_confined(unit: Path) -> None:
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit)]

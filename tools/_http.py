@@ -29,6 +29,7 @@ from ._http_operate import BreakerFace, Switch
 from ._http_problem import ProblemError
 from ._http_route import Endpoint, Rules, authorize, routes
 from ._http_scans import ScanFace
+from ._http_schedules import ScheduleFace
 from ._http_starting import Starting
 from ._http_telemetry import HttpTelemetry
 from ._http_visit import visit_of
@@ -90,6 +91,7 @@ def endpoints_of(service: Service, *, secured: bool) -> list[Endpoint]:
         *EventFace(service, hub).endpoints(),
         *ToolFace(service, starting, switch).endpoints(),
         *BreakerFace(service).endpoints(),
+        *ScheduleFace(service).endpoints(),
         *DiscoveryFace(service).endpoints(),
     ]
     return described(table, secured=secured)

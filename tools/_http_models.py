@@ -27,6 +27,8 @@ __all__ = [
     "ScanView",
     "ScansBody",
     "ScansQuery",
+    "ScheduleBody",
+    "SchedulesBody",
     "TargetGroup",
     "TargetGroups",
     "ToolBody",
@@ -233,6 +235,18 @@ class BreakersBody(_Told):
     """The circuit breakers."""
 
     breakers: list[BreakerBody]
+
+
+class ScheduleBody(_Told):
+    """A schedule, with its last and its next run."""
+
+    name: str
+
+
+class SchedulesBody(_Told):
+    """The schedules."""
+
+    schedules: list[ScheduleBody]
 
 
 class ConfigBody(_Told):

@@ -436,6 +436,18 @@ async def test_what_scans_found_is_offered_to_prometheus(tmp_path: Path, memory:
         assert kind(await face.client.get("/sd")) == "bad_request"
 
 
+async def test_schedules_are_seen_and_rest_when_told_to(face: Face) -> None:
+    from tracefuse.tools import ScanRequest
+    from tracefuse.tools._schedule import Every, Schedule
+
+    face.service.schedules.add(Schedule("lab", ScanRequest("10.0.0.7"), Every(3_600.0)))
+    for action, paused in (("pause", True), ("resume", False)):
+        assert (await face.client.post(f"/schedules/lab/{action}")).json()["paused"] is paused
+        (listed,) = (await face.client.get("/schedules")).json()["schedules"]
+        assert (listed["name"], listed["paused"]) == ("lab", paused)
+    assert kind(await face.client.post("/schedules/other/pause")) == "no_such_schedule"
+
+
 async def test_the_document_describes_every_route(face: Face) -> None:
     document = (await face.client.get("/openapi.json")).json()
     assert document["openapi"] == "3.1.0"

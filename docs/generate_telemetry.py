@@ -14,6 +14,7 @@ PAGE: Final = Path(__file__).parent / "telemetry-names.md"
 
 _TRANSITION: Final = "name, from_state, to_state, reason, failure_count, retry_after"
 _REJECTED: Final = "name, state, reason, retry_after; the first since the last transition is a log record too"
+_RELOAD: Final = f"result, {Attribute.CONFIG_VERSION}, {Attribute.CONFIG_DIGEST}, count of changed settings, message"
 _EVENTS: Final = {
     Event.TRANSITION: ("WARN when it opens, else INFO", _TRANSITION),
     Event.REJECTED: ("WARN", _REJECTED),
@@ -27,8 +28,7 @@ _EVENTS: Final = {
                           "rule, tool, from_state, to_state, severity, value, threshold"),
     Event.SCHEDULE_MISSED: ("WARN", "name, count"),
     Event.SCHEDULE_SKIPPED: ("WARN", "name, count; the run before it was not over"),
-    Event.CONFIG_RELOAD: ("INFO, WARN when it was refused", f"result, {Attribute.CONFIG_VERSION}, "
-                          f"{Attribute.CONFIG_DIGEST}, count of changed settings, message"),
+    Event.CONFIG_RELOAD: ("INFO, WARN when it was refused", _RELOAD),
     Event.HEALTH_CHANGED: ("WARN, INFO when healthy again", "name, from_state, to_state, message"),
     Event.AUDIT_SCAN: ("INFO, WARN when it was refused or failed", "the fields of OCSF Scan Activity, in dotted form"),
     Event.AUDIT_OPERATION: ("INFO, WARN when it was refused or failed",

@@ -136,7 +136,11 @@ def _server(service: Service) -> Server:
 
 def _places(settings: Settings, base: str | None = None) -> str:
     """Where everything is, a line each."""
-    places: dict[str, object] = {"history": settings.history_file, "state": settings.state_dir, "cache": settings.cache_dir}
+    places: dict[str, object] = {
+        "history": settings.history_file,
+        "state": settings.state_dir,
+        "cache": settings.cache_dir,
+    }
     if base is not None:
         paths = {"scans": "POST {}/scans", "metrics": "{}/metrics", "health": "{}/readyz", "API": "{}/openapi.json"}
         if settings.serve.mcp == "http":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from tracefuse.telemetry import (
     SCOPE,
     AlertEngine,
     HealthCheckPriority,
+    HealthCheckResult,
     HealthMonitor,
     breaker_check,
     configure,
@@ -29,7 +31,7 @@ from tracefuse.telemetry import (
 
 from ._app import build
 from ._breakers import open_store
-from ._history import History
+from ._history import History, HistoryError
 from ._jobs import Jobs
 from ._lifecycle import Lifecycle
 from ._process import end
@@ -37,7 +39,7 @@ from ._schedule_settings import schedule_of
 from ._schedule_store import ScheduleStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from tracefuse.telemetry import Telemetry
 
@@ -50,6 +52,7 @@ __all__ = ["Service", "open_service"]
 _log = logging.getLogger(__name__)
 
 _DAY = 86_400.0
+_HOUR = 3_600.0
 _MOMENT = 2.0
 """Seconds that a part gets to end which has nothing left to wait for."""
 
@@ -95,28 +98,54 @@ async def open_service(
     """
     lifecycle = Lifecycle()
     try:
-        if settings.sidecar.enabled:
-            await _start_sidecar(settings, lifecycle)
+        sidecar = await _start_sidecar(settings, lifecycle) if settings.sidecar.enabled else None
         if telemetry is None:
-            telemetry = _set_up_telemetry(settings, lifecycle, warn)
-        yield _bring_up(settings, telemetry, locate, lifecycle, warn)
+            telemetry = _set_up_telemetry(settings, sidecar, lifecycle, warn)
+        service = _bring_up(settings, telemetry, locate, lifecycle, warn)
+        if sidecar is not None:
+            service.health.add("sidecar", sidecar.check, timeout=settings.health.timeout)
+        yield service
     finally:
         report = await lifecycle.stop()
         if not report.clean:
             warn(str(report))
 
 
-async def _start_sidecar(settings: Settings, lifecycle: Lifecycle) -> None:
-    from ._sidecar import Sidecar, SidecarTiming
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """The collector beside the service: how it is, and where it takes OTLP over gRPC."""
+
+    check: Callable[[], HealthCheckResult]
+    endpoint: str
+
+
+async def _start_sidecar(settings: Settings, lifecycle: Lifecycle) -> _Beside:
+    from ._sidecar import Sidecar, SidecarTiming, sidecar_check
     from ._sidecar_plan import plan_sidecar
 
-    sidecar = Sidecar(plan_sidecar(settings.sidecar))
+    plans = plan_sidecar(settings.sidecar)
+    sidecar = Sidecar(plans)
     lifecycle.add("sidecar", sidecar.stop, timeout=SidecarTiming().grace + _MOMENT)
     await sidecar.start()
+    return _Beside(sidecar_check(sidecar), plans[0].endpoint)
 
 
-def _set_up_telemetry(settings: Settings, lifecycle: Lifecycle, warn: Callable[[str], object]) -> Telemetry:
-    telemetry = configure()
+def _sent_to(sidecar: _Beside | None, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment of telemetry: what goes nowhere yet goes to the collector beside the service."""
+    chosen = any(name.startswith("OTEL_EXPORTER_OTLP") and name.endswith("ENDPOINT") for name in environ)
+    if sidecar is None or chosen:
+        return environ
+    return {
+        **environ,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": sidecar.endpoint,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+    }
+
+
+def _set_up_telemetry(
+    settings: Settings, sidecar: _Beside | None, lifecycle: Lifecycle, warn: Callable[[str], object]
+) -> Telemetry:
+    telemetry = configure(_sent_to(sidecar, os.environ))
     deadline = settings.telemetry.shutdown_deadline
 
     def flush() -> None:
@@ -148,6 +177,8 @@ def _bring_up(
         settings.history_file, max_age=settings.history.max_age * _DAY, max_bytes=settings.history.max_bytes
     )
     lifecycle.add("history", history.close)
+    upkeep = asyncio.create_task(_keep_bounds(history))
+    lifecycle.add("upkeep", partial(end, upkeep))
     app = build(settings, instrumentation=telemetry.instrumentation, locate=locate, store=open_store(settings, warn))
     lifecycle.add("application", app.close)
     jobs = Jobs(app, history, instrumentation=telemetry.instrumentation)
@@ -173,12 +204,27 @@ def _health(app: App, telemetry: Telemetry, stopping: asyncio.Event) -> HealthMo
     health.add(
         "service", lambda: not stopping.is_set(), kinds=("ready",), priority=HealthCheckPriority.CRITICAL, timeout=limit
     )
-    health.add("nmap", executable_check(settings.nmap.path), timeout=limit)
+    health.add("nmap", partial(_nmap_answers, app), timeout=limit)
     health.add("store", writable_check(settings.state_dir), priority=HealthCheckPriority.CRITICAL, timeout=limit)
     health.add("exporters", exporter_check(telemetry), kinds=("ready",), timeout=limit)
     for breaker in app.breakers.registry:
         health.add(f"breaker {breaker.name}", breaker_check(breaker), kinds=("ready",), timeout=limit)
     return health
+
+
+async def _nmap_answers(app: App) -> HealthCheckResult:
+    """Ask the nmap of the settings in force."""
+    return await executable_check(app.settings.nmap.path)()
+
+
+async def _keep_bounds(history: History) -> None:
+    """Let go of what is too old also while nothing is scanned."""
+    while True:
+        await asyncio.sleep(_HOUR)
+        try:
+            await asyncio.to_thread(history.prune)
+        except HistoryError as error:
+            _log.warning("history.not_pruned %s", error)
 
 
 async def _watch(health: HealthMonitor, interval: float) -> None:

@@ -34,7 +34,6 @@ def env(collector_binary: Path, tmp_path: Path) -> dict[str, str]:
         OTELCOL_HEALTH=f"127.0.0.1:{health}",
         OTELCOL_STORAGE_DIR=str(tmp_path / "queue"),
         OTELCOL_SAMPLE_PERCENT="100",
-        OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{grpc}",
         TRACEFUSE_SIDECAR_ENABLED="true",
         TRACEFUSE_SIDECAR_PATH=str(collector_binary),
     )

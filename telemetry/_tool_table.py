@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
 from opentelemetry.context import get_current
@@ -73,7 +73,7 @@ class ToolTable:
         self.series: ToolSeries | None = None
         self.on_switch: Callable[[], object] | None = None
         """Called, outside of the lock, before the first recording on another provider."""
-        self._pending: deque[tuple[object, ...]] = deque()
+        self._pending: deque[tuple[Any, ...]] = deque()
         self._notes: deque[tuple[int, str, tuple[object, ...]]] = deque()
         self._swept = clock()
         self._latest = -math.inf
@@ -109,7 +109,7 @@ class ToolTable:
             finally:
                 self.lock.release()
         else:
-            self._pending.append((self._add, name, success, seconds, timed_out, error_type, error, now, when, context))
+            self._pending.append((name, success, seconds, timed_out, error_type, error, now, when, context))
         if self._pending or self._notes:
             self._work_off()
 
@@ -122,7 +122,7 @@ class ToolTable:
 
     def change_active(self, name: object, change: int) -> None:
         """An execution of the tool began (+1) or ended (-1); never below 0."""
-        self._pending.append((self._change_active, name, change))
+        self._pending.append((name, change))
         self._work_off()
 
     def _work_off(self) -> None:
@@ -139,8 +139,9 @@ class ToolTable:
         pending = self._pending
         while pending:
             try:
-                call, *args = pending.popleft()
-                call(*args)  # type: ignore[operator]
+                waiting = pending.popleft()
+                # A pair is a change of how many run, all else an execution.
+                (self._change_active if len(waiting) == 2 else self._add)(*waiting)
             except IndexError:
                 return
             except Exception as error:  # noqa: BLE001 - telemetry never breaks the operation

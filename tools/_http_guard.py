@@ -14,17 +14,18 @@ from starlette.responses import Response
 from ._audit import ORIGIN, Origin
 from ._auth import LOCAL
 from ._http_problem import CLIENT_GONE, ProblemError, problem_of, problem_response
+from ._http_streams import Answering, Counted, declared_length
 from ._http_visit import Visit, header, request_id
 from ._limits import client_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from ._auth import Principal, Tokens
     from ._exposure import Doors
-    from ._http_telemetry import HttpTelemetry, Outcome
+    from ._http_telemetry import HttpTelemetry
     from ._limits import Gate
 
 __all__ = ["Guard", "principal_of"]
@@ -84,9 +85,9 @@ class Guard:
         visit.enter(scope)
         ORIGIN.set(Origin(visit.address, visit.request_id))
         with self._telemetry.observe(scope, visit) as outcome:
-            await self._serve(scope, receive, _Answering(send, visit, outcome), visit)
+            await self._serve(scope, receive, Answering(send, visit, outcome), visit)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: _Answering, visit: Visit) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Answering, visit: Visit) -> None:
         try:
             await self._admit(scope, receive, send, visit)
         except ClientDisconnect:
@@ -98,7 +99,7 @@ class Guard:
             _let_go(error)
             await problem_response(problem, visit.request_id)(scope, receive, send)
 
-    async def _admit(self, scope: Scope, receive: Receive, send: _Answering, visit: Visit) -> None:
+    async def _admit(self, scope: Scope, receive: Receive, send: Answering, visit: Visit) -> None:
         doors = self._doors()
         if self._check_origin(scope, visit, doors) and scope["method"] == "OPTIONS":
             await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, send)
@@ -111,7 +112,7 @@ class Guard:
             detail = f"too many requests are being served; try again in {_BUSY_FOR} s"
             raise ProblemError(503, "too_busy", detail, {"retry_after": _BUSY_FOR}, {"retry-after": str(_BUSY_FOR)})
         try:
-            await self._app(scope, _Counted(receive, self._body_limit(), _declared(scope)), send)
+            await self._app(scope, Counted(receive, self._body_limit(), declared_length(scope)), send)
         finally:
             self._gate.leave(visit.client)
 
@@ -153,60 +154,6 @@ def principal_of(authorization: str | None, tokens: Tokens | None) -> Principal 
         detail = "this token is not let in; make one with: tracefuse token create NAME"
         raise ProblemError(401, "unauthenticated", detail, headers=wanted)
     return found
-
-
-class _Answering:
-    """Sends on, with the headers of every answer, and notes the status."""
-
-    def __init__(self, send: Send, visit: Visit, outcome: Outcome) -> None:
-        self._send = send
-        self._visit = visit
-        self.outcome = outcome
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.outcome.status = message["status"]
-            given = {name for name, _ in message["headers"]}
-            own = {"x-request-id": self._visit.request_id, "x-content-type-options": "nosniff", **self._visit.headers}
-            added = [(name.encode(), value.encode("latin-1")) for name, value in own.items()]
-            if b"cache-control" not in given:
-                added.append((b"cache-control", b"no-store"))
-            message = {**message, "headers": [*message["headers"], *added]}
-        await self._send(message)
-
-
-class _Counted:
-    """Receives on, until the body is larger than it may be."""
-
-    def __init__(self, receive: Receive, limit: int, declared: int) -> None:
-        self._receive = receive
-        self._limit = limit
-        self._left = limit
-        self._declared = declared
-
-    async def __call__(self) -> Message:
-        if self._declared > self._limit:
-            raise self._too_large()
-        message = await self._receive()
-        if message["type"] == "http.request":
-            self._left -= len(message.get("body", b""))
-            if self._left < 0:
-                raise self._too_large()
-        return message
-
-    def _too_large(self) -> ProblemError:
-        detail = f"the body is larger than {self._limit} bytes; TRACEFUSE_SERVE_BODY_LIMIT sets how much it may be"
-        return ProblemError(413, "body_too_large", detail, {"limit": self._limit})
-
-
-def _declared(scope: Scope) -> int:
-    """The length that the client declares. Raises ProblemError for two that may differ: request smuggling."""
-    declared = header(scope, b"content-length")
-    if declared is None:
-        return 0
-    if header(scope, b"transfer-encoding") is not None:
-        raise ProblemError(400, "ambiguous_length", "give a content-length or a transfer-encoding, not both")
-    return int(declared) if declared.isdigit() else 0
 
 
 def _visit(scope: Scope) -> Visit:

@@ -136,8 +136,7 @@ def _without_secrets(value: Any, name: str = "") -> Any:
         case dict():
             section = cast("dict[str, Any]", value)
             return {key: _without_secrets(inner, key) for key, inner in section.items()}
-        case list():
-            entries: list[Any] = value
+        case [*entries]:
             return [_without_secrets(inner, name) for inner in entries]
         case None:
             return None

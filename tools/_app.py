@@ -20,9 +20,11 @@ from ._errors import ToolError, ToolNotFoundError, ToolResourceError, ToolTimeou
 from ._listeners import call_safely
 from ._local import spawn
 from ._places import Places
+from ._policy import Rule
 from ._queue import QueueLimits
 from ._runner import Completed, Runner
 from ._settings import Settings, SettingsError, digest, load_settings
+from .nmap._changes import ChangeKind
 from .nmap._installation import inspect_nmap, script_database_path
 from .nmap._observer import NmapObserver
 from .nmap._own_templates import read_templates
@@ -46,6 +48,9 @@ if TYPE_CHECKING:
 __all__ = ["App", "CompletedScan", "ConfigVersion", "Engine", "ScanRecorder", "ScanStream", "build", "build_tool"]
 
 CompletedScan: TypeAlias = "Completed[ScanPlan, Report]"
+_PORT_STATES = ("open", "closed", "filtered", "unfiltered", "open|filtered", "closed|filtered")
+"""The six states that nmap knows (Reference Guide, "Port Scanning Basics")."""
+
 ScanRunner: TypeAlias = "Runner[ScanRequest, ScanPlan, LiveEvent, Report]"
 ScanRecorder: TypeAlias = "Recorder[ScanPlan, CompletedScan]"
 ScanStream: TypeAlias = "EventStream[LiveEvent, CompletedScan, Report]"
@@ -201,6 +206,8 @@ def build(
     instrumentation = instrumentation or Instrumentation.from_providers()
     breakers = Breakers(settings, instrumentation, store)
     breaker, places = breakers.registry.get(Nmap.name), Places(_queue_limits(settings))
+    scans = ScanInstruments(instrumentation)
+    scans.declare(Nmap.name, rules=Rule, kinds=ChangeKind, host_states=("up", "down"), port_states=_PORT_STATES)
 
     def assemble(settings: Settings, number: int) -> Engine:
         tool = build_tool(settings)
@@ -211,7 +218,7 @@ def build(
             observe=partial(
                 NmapObserver,
                 instrumentation,
-                ScanInstruments(instrumentation),
+                scans,
                 redact_targets=settings.telemetry.redact_targets,
             ),
             workdir=settings.cache_dir / "runs",

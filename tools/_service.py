@@ -145,7 +145,7 @@ def _sent_to(sidecar: _Beside | None, environ: Mapping[str, str]) -> Mapping[str
 def _set_up_telemetry(
     settings: Settings, sidecar: _Beside | None, lifecycle: Lifecycle, warn: Callable[[str], object]
 ) -> Telemetry:
-    telemetry = configure(_sent_to(sidecar, os.environ))
+    telemetry = configure(_sent_to(sidecar, os.environ), redact_targets=settings.telemetry.redact_targets)
     deadline = settings.telemetry.shutdown_deadline
 
     def flush() -> None:

@@ -63,7 +63,7 @@ def application(settings: Settings) -> Generator[tuple[App, Telemetry]]:
         ConfigurationError: an OTEL_* variable has a value that cannot be used.
         SettingsError: a setting cannot be used.
     """
-    telemetry = configure()
+    telemetry = configure(redact_targets=settings.telemetry.redact_targets)
     for note in telemetry.config.notes:
         warn(note)
     with flushed(telemetry, settings):

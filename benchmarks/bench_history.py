@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / ".ns"))
 
 from tracefuse.tools import Caller  # noqa: E402
-from tracefuse.tools._history import History, Query, ScanEnd, ScanStart, ScanState  # noqa: E402
 from tracefuse.tools._threads import in_thread  # noqa: E402
+from tracefuse.tools.history._history import History, Query, ScanEnd, ScanStart, ScanState  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable

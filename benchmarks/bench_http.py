@@ -29,18 +29,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tracefuse.tools import NmapSettings, ServeSettings, Settings
-from tracefuse.tools._http import http_app
-from tracefuse.tools._http_server import Server, server_config
-from tracefuse.tools._service import open_service
-from tracefuse.tools._settings import LoggingSettings
+from tracefuse.tools.config._settings import LoggingSettings
+from tracefuse.tools.http._http import http_app
+from tracefuse.tools.http._server import Server, server_config
 from tracefuse.tools.nmap.testing import ONE_HOST
+from tracefuse.tools.service._service import open_service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from starlette.requests import Request
 
-    from tracefuse.tools._service import Service
+    from tracefuse.tools.service._service import Service
 
 RATIO = 1.5
 REFUSED = 2.0

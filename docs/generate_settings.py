@@ -6,13 +6,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from tracefuse.tools._setting_table import shown
-from tracefuse.tools._settings import SETTINGS, Settings
+from tracefuse.tools.config._settings import SETTINGS, Settings
+from tracefuse.tools.config._table import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tracefuse.tools._setting_table import Setting
+    from tracefuse.tools.config._table import Setting
 
 PAGE: Final = Path(__file__).parent / "settings.md"
 

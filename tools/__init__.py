@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from ._process import Command, Exit
     from ._queue import Queued, QueueLimits, WaitReason
     from ._runner import Completed, Runner
-    from ._settings import (
+    from ._stream import EventStream
+    from ._tool import Caller, CallerKind, Tool
+    from .config._settings import (
         BreakerSettings,
         NmapSettings,
         PolicySettings,
@@ -44,8 +46,6 @@ if TYPE_CHECKING:
         TelemetrySettings,
         load_settings,
     )
-    from ._stream import EventStream
-    from ._tool import Caller, CallerKind, Tool
     from .nmap import ScanRequest, ScanResult, ScanTemplate, parse_nmap_output
     from .nmap._known_tool import NmapTool
 
@@ -118,7 +118,7 @@ _HOMES = {
     "._places": ("Places",),
     "._queue": ("QueueLimits", "Queued", "WaitReason"),
     "._runner": ("Completed", "Runner"),
-    "._settings": (
+    ".config._settings": (
         "BreakerSettings",
         "NmapSettings",
         "PolicySettings",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._cli import cli
+from .cli._cli import cli
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from ._places import Places
 from ._policy import Rule
 from ._queue import QueueLimits
 from ._runner import Completed, Runner
-from ._settings import Settings, SettingsError, digest, load_settings
+from .config._settings import Settings, SettingsError, digest, load_settings
 from .nmap._changes import ChangeKind
 from .nmap._installation import inspect_nmap, script_database_path
 from .nmap._observer import NmapObserver
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
     from tracefuse.resilience import CircuitBreaker, StateStore
 
-    from ._recorder import Recorder
     from ._stream import EventStream
     from ._tool import Caller, Installation
+    from .history._recorder import Recorder
     from .nmap._report import Report
     from .nmap._request import ScanPlan, ScanRequest
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from opentelemetry._logs import Logger
     from opentelemetry.util.types import AttributeValue
 
-    from ._job_view import JobView
     from ._tool import Caller
+    from .jobs._view import JobView
 
 __all__ = ["ORIGIN", "Actor", "Audit", "Operation", "Origin", "ScanActivity", "ScanFacts", "api_activity", "facts_of"]
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from tracefuse.resilience import BreakerConfig, CircuitBreaker, SQLiteStore
 
-from ._settings import SettingsError
+from .config._settings import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

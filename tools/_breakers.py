@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tracefuse.resilience import StateStore
     from tracefuse.telemetry import Instrumentation
 
-    from ._settings import Settings
+    from .config._settings import Settings
 
 __all__ = ["Breakers", "breaker_config", "open_store"]
 

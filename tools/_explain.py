@@ -11,14 +11,14 @@ from tracefuse.telemetry import ConfigurationError
 from ._breaker_sources import UnknownBreakerError
 from ._errors import MissingExtraError, QueueFullError, ToolError
 from ._exit import ExitCode
-from ._history_records import UnknownScanError
 from ._policy import PolicyError, PolicyViolation
-from ._schedule import ScheduleError
-from ._schedule_view import UnknownScheduleError
-from ._settings import SettingsError
-from ._sidecar_plan import CollectorConfigError, CollectorNotFoundError
 from ._sqlite import StoreError
+from .config._settings import SettingsError
+from .history._records import UnknownScanError
 from .nmap import ParseError, TemplateError
+from .schedule._schedule import ScheduleError
+from .schedule._view import UnknownScheduleError
+from .sidecar._plan import CollectorConfigError, CollectorNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

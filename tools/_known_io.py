@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationInfo, f
 from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 (pydantic reads it at run time)
 
 from ._policy import Policy, PolicyViolation, Rule
-from ._settings import load_settings
+from .config._settings import load_settings
 from .nmap import Report, report_to_xml
 from .nmap._reach import example_target, outside
 from .nmap._scope import plan_scope

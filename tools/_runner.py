@@ -31,9 +31,9 @@ from ._errors import QueueFullError
 from ._listeners import Callback
 from ._local import spawn
 from ._places import Places
-from ._recorder import NoRecord
 from ._stream import EventStream
 from ._tool import Caller
+from .history._recorder import NoRecord
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
     from ._listeners import Listener
     from ._process import Spawn
-    from ._recorder import Recorder
     from ._tool import Estimate, Installation, Observer, Tool
+    from .history._recorder import Recorder
 
 __all__ = ["Completed", "Runner", "new_scan_id"]
 

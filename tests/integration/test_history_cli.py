@@ -20,8 +20,8 @@ from support.components import nmap_needed
 from support.greeting import greeting
 from support.polling import eventually
 from tracefuse.tools import Caller, CallerKind, NmapSettings, ScanRequest, Settings, build
-from tracefuse.tools._history import History, Query, ScanState
-from tracefuse.tools._jobs import Jobs
+from tracefuse.tools.history._history import History, Query, ScanState
+from tracefuse.tools.jobs._jobs import Jobs
 from tracefuse.tools.nmap import parse_nmap_output, report_from_dict
 
 pytestmark = nmap_needed

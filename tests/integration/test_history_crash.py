@@ -25,7 +25,7 @@ from support.history_writers import (
     write_until_full,
     write_where_forbidden,
 )
-from tracefuse.tools._history import Query, ScanState
+from tracefuse.tools.history._history import Query, ScanState
 
 KILLS = 50
 

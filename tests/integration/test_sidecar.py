@@ -16,10 +16,10 @@ import pytest
 from support.cli import COMMAND, environment, script, tracefuse
 from support.collector import free_ports, get, reaped
 from support.polling import eventually, until
-from tracefuse.tools._settings import SidecarSettings
-from tracefuse.tools._sidecar import Sidecar, SidecarTiming
-from tracefuse.tools._sidecar_plan import plan_sidecar
-from tracefuse.tools._sidecar_watch import SidecarState
+from tracefuse.tools.config._settings import SidecarSettings
+from tracefuse.tools.sidecar._plan import plan_sidecar
+from tracefuse.tools.sidecar._sidecar import Sidecar, SidecarTiming
+from tracefuse.tools.sidecar._watch import SidecarState
 
 # The first test on a machine builds the collector, which takes minutes.
 pytestmark = pytest.mark.timeout(600)

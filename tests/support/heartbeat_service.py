@@ -19,10 +19,10 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1]))
 
 from support.polling import until
-from tracefuse.tools._http import http_app
-from tracefuse.tools._http_server import Server, server_config
-from tracefuse.tools._service import open_service
-from tracefuse.tools._settings import load_settings
+from tracefuse.tools.config._settings import load_settings
+from tracefuse.tools.http._http import http_app
+from tracefuse.tools.http._server import Server, server_config
+from tracefuse.tools.service._service import open_service
 
 BEAT = 0.005
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from tracefuse.tools._history import History, HistoryError, Query, ScanEnd, ScanStart, ScanState
 from tracefuse.tools._tool import Caller
+from tracefuse.tools.history._history import History, HistoryError, Query, ScanEnd, ScanStart, ScanState
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

@@ -14,9 +14,9 @@ import httpx
 from support.mcp_service import settings_for
 from tracefuse.telemetry.testing import InMemoryTelemetry
 from tracefuse.tools import ServeSettings
-from tracefuse.tools._auth import Role, Tokens, new_token
-from tracefuse.tools._http import http_app
-from tracefuse.tools._service import Service, open_service
+from tracefuse.tools.http._auth import Role, Tokens, new_token
+from tracefuse.tools.http._http import http_app
+from tracefuse.tools.service._service import Service, open_service
 
 __all__ = ["Face", "serving_in_process", "token_file"]
 

@@ -13,9 +13,9 @@ from typing import Any
 from support.mcp_service import settings_for
 from tracefuse.telemetry.testing import InMemoryTelemetry
 from tracefuse.tools import ServeSettings
-from tracefuse.tools._http import http_app
-from tracefuse.tools._http_server import Server, server_config
-from tracefuse.tools._service import open_service
+from tracefuse.tools.http._http import http_app
+from tracefuse.tools.http._server import Server, server_config
+from tracefuse.tools.service._service import open_service
 
 __all__ = ["serving_in_thread"]
 

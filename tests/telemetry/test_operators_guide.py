@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from tracefuse.tools import Settings
-from tracefuse.tools._cli import cli
+from tracefuse.tools.cli._cli import cli
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs/operators.md").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from support.mcp_service import failing_nmap, quick_nmap
 from tracefuse.telemetry.testing import InMemoryTelemetry
 from tracefuse.tools import ServeSettings, TelemetrySettings
 from tracefuse.tools._audit import Actor, Audit, Operation, Origin, ScanActivity, ScanFacts, api_activity, scan_activity
-from tracefuse.tools._auth import Role
+from tracefuse.tools.http._auth import Role
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ANN = Actor(kind="http", name="curl/8", user="ann", origin=Origin("10.1.2.3", "r1"))

@@ -15,10 +15,10 @@ from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .._app import App, build
-from .._recorder import NoRecord
 from .._runner import Completed
-from .._settings import Settings
 from .._stream import EventStream
+from ..config._settings import Settings
+from ..history._recorder import NoRecord
 from ._plan import plan
 from ._reading import ReportParser
 from ._script_db import ScriptDatabase

@@ -1,0 +1,1 @@
+"""Settings: the model, and reading it from a file, the environment and the command line."""

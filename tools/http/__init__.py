@@ -1,0 +1,1 @@
+"""The HTTP face: paths, who may use them, and how much of them."""

@@ -1,0 +1,68 @@
+"""Where the service listens: the socket and the address as people write it."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import TYPE_CHECKING
+
+from ..config._settings import SettingsError
+
+if TYPE_CHECKING:
+    from ..config._settings import Settings
+
+__all__ = ["base_url", "is_loopback", "listen"]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a service that listens on `host`.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("::"), is_loopback("example.org")
+    (True, True, False, False)
+    """
+    address = _address(host)
+    return address is not None and address.is_loopback
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A socket that takes connections on the address of the settings.
+
+    Raises:
+        SettingsError: the host is no address, or the port cannot be had.
+    """
+    host, port = settings.serve.host, settings.serve.port
+    address = _address(host)
+    if address is None:
+        raise SettingsError(
+            "TRACEFUSE_SERVE_HOST",
+            host,
+            "it is the address of an interface; for example TRACEFUSE_SERVE_HOST=127.0.0.1",
+        )
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    try:
+        return socket.create_server((str(address), port), family=family, backlog=1024)
+    except OSError as error:
+        raise SettingsError(
+            "TRACEFUSE_SERVE_PORT", str(port), f"{error.strerror}; for example TRACEFUSE_SERVE_PORT=0 for a free one"
+        ) from error
+
+
+def base_url(settings: Settings, listener: socket.socket) -> str:
+    """The URL under which the service is reached.
+
+    >>> from tracefuse.tools.config._settings import ServeSettings, Settings
+    >>> settings = Settings(serve=ServeSettings(port=0))
+    >>> with listen(settings) as listener:
+    ...     base_url(settings, listener).rpartition(":")[0]
+    'http://127.0.0.1'
+    """
+    host, port = listener.getsockname()[:2]
+    scheme = "http" if settings.serve.tls_cert is None else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        return None

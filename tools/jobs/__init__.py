@@ -1,0 +1,1 @@
+"""Scans that outlive the request that asked for them."""

@@ -1,0 +1,1 @@
+"""Scans that are run again and again."""

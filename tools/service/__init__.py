@@ -1,0 +1,1 @@
+"""The running service: its parts, their order, and new settings while it runs."""

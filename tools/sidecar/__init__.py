@@ -1,0 +1,1 @@
+"""A collector beside the service, as a watched child."""

@@ -32,24 +32,46 @@ if TYPE_CHECKING:
     from ._process import Command, Exit
     from ._queue import Queued, QueueLimits, WaitReason
     from ._runner import Completed, Runner
+    from ._sqlite import StoreError
     from ._stream import EventStream
     from ._tool import Caller, CallerKind, Tool
     from .config._settings import (
+        AlertSettings,
         BreakerSettings,
+        Configuration,
+        DiscoverySettings,
+        HealthSettings,
+        HistorySettings,
+        LoggingSettings,
         NmapSettings,
         PolicySettings,
         QueueSettings,
         RetrySettings,
+        ScheduleSettings,
         ServeSettings,
         Settings,
         SettingsError,
+        SettingsWarning,
+        SidecarSettings,
         TelemetrySettings,
+        load_configuration,
         load_settings,
     )
+    from .history._history import History
+    from .history._records import HistoryError, Page, Query, ScanState, StoredScan, UnknownScanError
+    from .http._http import http_app
+    from .jobs._events import JobEvent
+    from .jobs._jobs import Jobs
+    from .jobs._view import JobsClosedError, JobView
     from .nmap import ScanRequest, ScanResult, ScanTemplate, parse_nmap_output
     from .nmap._known_tool import NmapTool
+    from .schedule._schedule import Cron, Every, Schedule, ScheduleError
+    from .schedule._scheduler import Scheduler
+    from .schedule._store import ScheduleStore
+    from .service._service import Service, open_service
 
 __all__ = [
+    "AlertSettings",
     "App",
     "BreakerSettings",
     "Caller",
@@ -57,17 +79,32 @@ __all__ = [
     "Command",
     "Completed",
     "CompletedScan",
+    "Configuration",
+    "Cron",
+    "DiscoverySettings",
     "ErrorContext",
     "EventStream",
+    "Every",
     "Exit",
+    "HealthSettings",
+    "History",
+    "HistoryError",
+    "HistorySettings",
+    "JobEvent",
+    "JobView",
+    "Jobs",
+    "JobsClosedError",
+    "LoggingSettings",
     "MissingExtraError",
     "NmapSettings",
     "NmapTool",
+    "Page",
     "Places",
     "Policy",
     "PolicyError",
     "PolicySettings",
     "PolicyViolation",
+    "Query",
     "QueueFullError",
     "QueueLimits",
     "QueueSettings",
@@ -77,11 +114,22 @@ __all__ = [
     "Runner",
     "ScanRequest",
     "ScanResult",
+    "ScanState",
     "ScanStream",
     "ScanTemplate",
+    "Schedule",
+    "ScheduleError",
+    "ScheduleSettings",
+    "ScheduleStore",
+    "Scheduler",
     "ServeSettings",
+    "Service",
     "Settings",
     "SettingsError",
+    "SettingsWarning",
+    "SidecarSettings",
+    "StoreError",
+    "StoredScan",
     "TelemetrySettings",
     "Tool",
     "ToolError",
@@ -92,15 +140,24 @@ __all__ = [
     "ToolOutput",
     "ToolResourceError",
     "ToolTimeoutError",
+    "UnknownScanError",
     "WaitReason",
     "build",
+    "http_app",
+    "load_configuration",
     "load_settings",
+    "open_service",
     "parse_nmap_output",
     "spawn",
 ]
 
 _HOMES = {
-    "._app": ("App", "CompletedScan", "ScanStream", "build"),
+    "._app": (
+        "App",
+        "CompletedScan",
+        "ScanStream",
+        "build",
+    ),
     "._errors": (
         "MissingExtraError",
         "QueueFullError",
@@ -111,29 +168,96 @@ _HOMES = {
         "ToolResourceError",
         "ToolTimeoutError",
     ),
-    "._known_io": ("ErrorContext", "ToolInput", "ToolOutput"),
+    "._known_io": (
+        "ErrorContext",
+        "ToolInput",
+        "ToolOutput",
+    ),
     "._local": ("spawn",),
-    "._policy": ("Policy", "PolicyError", "PolicyViolation", "Rule"),
-    "._process": ("Command", "Exit"),
     "._places": ("Places",),
-    "._queue": ("QueueLimits", "Queued", "WaitReason"),
-    "._runner": ("Completed", "Runner"),
+    "._policy": (
+        "Policy",
+        "PolicyError",
+        "PolicyViolation",
+        "Rule",
+    ),
+    "._process": (
+        "Command",
+        "Exit",
+    ),
+    "._queue": (
+        "QueueLimits",
+        "Queued",
+        "WaitReason",
+    ),
+    "._runner": (
+        "Completed",
+        "Runner",
+    ),
+    "._sqlite": ("StoreError",),
+    "._stream": ("EventStream",),
+    "._tool": (
+        "Caller",
+        "CallerKind",
+        "Tool",
+    ),
+    ".nmap": (
+        "ScanRequest",
+        "ScanResult",
+        "ScanTemplate",
+        "parse_nmap_output",
+    ),
     ".config._settings": (
+        "AlertSettings",
         "BreakerSettings",
+        "Configuration",
+        "DiscoverySettings",
+        "HealthSettings",
+        "HistorySettings",
+        "LoggingSettings",
         "NmapSettings",
         "PolicySettings",
         "QueueSettings",
         "RetrySettings",
+        "ScheduleSettings",
         "ServeSettings",
         "Settings",
         "SettingsError",
+        "SettingsWarning",
+        "SidecarSettings",
         "TelemetrySettings",
+        "load_configuration",
         "load_settings",
     ),
-    "._stream": ("EventStream",),
-    "._tool": ("Caller", "CallerKind", "Tool"),
-    ".nmap": ("ScanRequest", "ScanResult", "ScanTemplate", "parse_nmap_output"),
+    ".history._history": ("History",),
+    ".history._records": (
+        "HistoryError",
+        "Page",
+        "Query",
+        "ScanState",
+        "StoredScan",
+        "UnknownScanError",
+    ),
+    ".http._http": ("http_app",),
+    ".jobs._events": ("JobEvent",),
+    ".jobs._jobs": ("Jobs",),
+    ".jobs._view": (
+        "JobView",
+        "JobsClosedError",
+    ),
     ".nmap._known_tool": ("NmapTool",),
+    ".schedule._schedule": (
+        "Cron",
+        "Every",
+        "Schedule",
+        "ScheduleError",
+    ),
+    ".schedule._scheduler": ("Scheduler",),
+    ".schedule._store": ("ScheduleStore",),
+    ".service._service": (
+        "Service",
+        "open_service",
+    ),
 }
 _LAZY = {name: home for home, names in _HOMES.items() for name in names}
 

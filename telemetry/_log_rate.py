@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ._arguments import number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 __all__ = ["RateLimitFilter"]
 
@@ -21,7 +21,8 @@ class RateLimitFilter(logging.Filter):
 
     A kind is a logger, a level and a message before its arguments are filled in: a thousand failures
     with a thousand targets are one kind. The first line after a silence says how many were left out, in
-    the field `suppressed`. Errors (`exempt` and above) always pass.
+    the field `suppressed`. Errors (`exempt` and above) always pass, and so do lines of the loggers named in
+    `unlimited` and of those below them: records that somebody is owed whole, such as an audit.
 
     >>> limit = RateLimitFilter(burst=2, interval=60.0, clock=lambda: 0.0)
     >>> record = logging.makeLogRecord({"msg": "call rejected", "levelno": logging.WARNING})
@@ -35,6 +36,7 @@ class RateLimitFilter(logging.Filter):
         burst: int = 10,
         interval: float = 60.0,
         exempt: int = logging.ERROR,
+        unlimited: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
         capacity: int = 1000,
     ) -> None:
@@ -46,6 +48,7 @@ class RateLimitFilter(logging.Filter):
         self._burst = burst
         self._interval = interval
         self._exempt = exempt
+        self._unlimited = tuple(unlimited)
         self._clock = clock
         self._capacity = capacity
         self._lock = threading.RLock()
@@ -53,7 +56,7 @@ class RateLimitFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line may pass."""
-        if record.levelno >= self._exempt:
+        if record.levelno >= self._exempt or self._is_unlimited(record.name):
             return True
         kind = (record.name, record.levelno, str(record.msg)[:200])
         with self._lock:
@@ -68,3 +71,6 @@ class RateLimitFilter(logging.Filter):
             if len(self._kinds) > self._capacity:
                 self._kinds.popitem(last=False)
         return passes
+
+    def _is_unlimited(self, name: str) -> bool:
+        return any(name == one or name.startswith(f"{one}.") for one in self._unlimited)

@@ -27,9 +27,23 @@ if TYPE_CHECKING:
     from ._tool import Caller
     from .jobs._view import JobView
 
-__all__ = ["ORIGIN", "Actor", "Audit", "Operation", "Origin", "ScanActivity", "ScanFacts", "api_activity", "facts_of"]
+__all__ = [
+    "AUDIT_LOGGER",
+    "ORIGIN",
+    "Actor",
+    "Audit",
+    "Operation",
+    "Origin",
+    "ScanActivity",
+    "ScanFacts",
+    "api_activity",
+    "facts_of",
+]
 
-_log = logging.getLogger("tracefuse.audit")
+AUDIT_LOGGER: Final = "tracefuse.audit"
+"""The logger of the audit lines, for a handler of their own; no limit on lines holds for it."""
+
+_log = logging.getLogger(AUDIT_LOGGER)
 
 _VERSION: Final = "1.6.0"
 _MANUAL, _SCHEDULED = 1, 2

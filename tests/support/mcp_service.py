@@ -21,8 +21,7 @@ from starlette.types import Receive, Scope, Send
 from support.cli import script
 from tracefuse.telemetry.testing import InMemoryTelemetry
 from tracefuse.tools import BreakerSettings, NmapSettings, QueueSettings, RetrySettings, Settings
-from tracefuse.tools.http._auth import Principal, Role
-from tracefuse.tools.mcp._call import PRINCIPAL_KEY
+from tracefuse.tools.http._auth import PRINCIPAL_KEY, Principal, Role
 from tracefuse.tools.mcp._mcp import mcp_asgi
 from tracefuse.tools.mcp._server import build_server
 from tracefuse.tools.nmap.testing import CUT_SHORT, ONE_HOST

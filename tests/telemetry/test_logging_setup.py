@@ -181,6 +181,16 @@ def test_an_outage_makes_a_line_now_and_then_not_one_per_call() -> None:
     assert found[6]["message"] == "another kind"
 
 
+def test_lines_of_a_logger_that_is_owed_whole_are_never_left_out() -> None:
+    limit = RateLimitFilter(burst=1, unlimited=("audit",), clock=lambda: 0.0)
+
+    def passed(name: str) -> int:
+        record = logging.makeLogRecord({"name": name, "msg": "done", "levelno": logging.INFO})
+        return sum(limit.filter(record) for _ in range(5))
+
+    assert [passed(name) for name in ("audit", "audit.scan", "auditor")] == [5, 5, 1]
+
+
 def test_the_filter_remembers_a_bounded_number_of_kinds() -> None:
     limit = RateLimitFilter(burst=1, capacity=10, clock=lambda: 0.0)
     for number in range(100):

@@ -11,14 +11,36 @@ from typing import Any
 import pytest
 
 from support.http_service import serving_in_process, token_file
-from support.mcp_service import failing_nmap, quick_nmap
+from support.mcp_service import (
+    called,
+    connected,
+    failing_nmap,
+    hanging_nmap,
+    quick_nmap,
+    running_service,
+)
 from tracefuse.telemetry.testing import InMemoryTelemetry
-from tracefuse.tools import ServeSettings, TelemetrySettings
+from tracefuse.tools import Caller, CallerKind, ScanRequest, ServeSettings, TelemetrySettings
 from tracefuse.tools._audit import Actor, Audit, Operation, Origin, ScanActivity, ScanFacts, api_activity, scan_activity
+from tracefuse.tools.config._sections import LoggingSettings
 from tracefuse.tools.http._auth import Role
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ANN = Actor(kind="http", name="curl/8", user="ann", origin=Origin("10.1.2.3", "r1"))
+
+
+def mcp_headers(tool: str) -> dict[str, str]:
+    """The headers of a call of `tool`."""
+    accept = "application/json, text/event-stream"
+    return {"accept": accept, "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": tool}
+
+
+def mcp_call(tool: str, **arguments: Any) -> dict[str, Any]:
+    """The body of a call of `tool`."""
+    meta = {"protocolVersion": "2026-07-28", "clientInfo": {"name": "raw", "version": "1"}, "clientCapabilities": {}}
+    known = {f"io.modelcontextprotocol/{key}": value for key, value in meta.items()}
+    params = {"name": tool, "arguments": arguments, "_meta": known}
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
 
 
 def lines(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, Any]]:
@@ -128,3 +150,66 @@ async def test_nothing_of_the_targets_is_told_when_they_are_redacted(
         await face.scan()
     assert [line["activity_id"] for line in lines(caplog, "audit.scan")] == [1, 6]
     assert "10.0.0.7" not in "".join(record.getMessage() for record in caplog.records)
+
+
+async def test_scans_asked_for_over_mcp_are_audited_without_any_http(
+    tmp_path: Path, memory: InMemoryTelemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_service(tmp_path, quick_nmap(tmp_path), memory) as service, connected(service) as client:
+        scan = await called(client, "nmap_scan", target="10.0.0.7", extra_args="-p 22")
+    started, completed = lines(caplog, "audit.scan")
+    assert started["scan"]["uid"] == completed["scan"]["uid"] == scan["scan_id"]
+    assert (started["actor"]["invoked_by"], started["actor"]["app_name"][:4]) == ("mcp", "mcp/")
+    assert started["num_network_items"] == 1
+
+
+async def test_who_stops_a_scan_over_mcp_is_audited(
+    tmp_path: Path, memory: InMemoryTelemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_service(tmp_path, hanging_nmap(tmp_path), memory) as service, connected(service) as client:
+        scan = await called(client, "scan_start", target="10.0.0.7", extra_args="-p 22")
+        await called(client, "scan_cancel", scan_id=scan["scan_id"])
+        await called(client, "scan_cancel", scan_id=scan["scan_id"])
+    stopped, again = lines(caplog, "audit.operation")
+    assert stopped["api"] == {"operation": "scan.cancel", "response": {"code": 200}}
+    assert stopped["resources"] == [{"name": scan["scan_id"]}]
+    assert again["api"]["response"] == {"code": 409}
+
+
+async def test_a_call_over_mcp_is_audited_with_where_it_came_from(
+    tmp_path: Path, memory: InMemoryTelemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, held = token_file(tmp_path, ann=Role.SCAN)
+    serve = ServeSettings(tokens_file=path, mcp="http")
+    async with (
+        serving_in_process(tmp_path, quick_nmap(tmp_path), memory, serve) as face,
+        face.from_address("10.1.2.3", **held["ann"], **mcp_headers("scan_start"), **{"x-request-id": "r1"}) as client,
+    ):
+        answer = await client.post("/mcp", json=mcp_call("scan_start", target="8.8.8.8", extra_args="-p 22"))
+        assert "policy_violation" in answer.text
+    (refused,) = lines(caplog, "audit.scan")
+    assert refused["actor"]["user"]["name"] == "ann"
+    assert (refused["src_endpoint"]["ip"], refused["metadata"]["correlation_uid"]) == ("10.1.2.3", "r1")
+
+
+async def test_scans_of_schedules_are_audited(
+    tmp_path: Path, memory: InMemoryTelemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_service(tmp_path, quick_nmap(tmp_path), memory) as service:
+        caller = Caller(CallerKind.SCHEDULE, "nightly")
+        job = await service.jobs.start(ScanRequest("10.0.0.7", "-p 22"), caller, schedule="nightly")
+        await service.jobs.wait(job.scan_id, None)
+    for line in lines(caplog, "audit.scan"):
+        assert (line["actor"]["app_name"], line["actor"]["invoked_by"]) == ("nightly", "schedule")
+        assert (line["schedule_uid"], line["scan"]["type_id"]) == ("nightly", 2)
+
+
+async def test_no_audit_line_is_lost_in_a_flood_or_to_the_level(
+    tmp_path: Path, memory: InMemoryTelemetry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with serving_in_process(
+        tmp_path, quick_nmap(tmp_path), memory, logging=LoggingSettings(level="error", format="json")
+    ) as face:
+        for _ in range(30):
+            await face.scan(targets=["8.8.8.8"])
+    assert capsys.readouterr().err.count('"logger": "tracefuse.audit"') == 30

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["LOCAL", "Principal", "Role", "TokenRecord", "Tokens", "new_token"]
+__all__ = ["LOCAL", "PRINCIPAL_KEY", "Principal", "Role", "TokenRecord", "Tokens", "new_token"]
+
+PRINCIPAL_KEY: Final = "tracefuse.principal"
+"""Where in the ASGI scope the guard puts who asks, for others than our own routes."""
 
 _PREFIX: Final = "tf_"
 _VARIABLE: Final = "TRACEFUSE_SERVE_TOKENS_FILE"

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from .._audit import ORIGIN, Origin
-from ._auth import LOCAL
+from ._auth import LOCAL, PRINCIPAL_KEY
 from ._limits import client_key
 from ._problem import CLIENT_GONE, ProblemError, problem_of, problem_response
 from ._streams import Answering, Counted, declared_length
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Guard", "principal_of"]
 
 _log = logging.getLogger(__name__)
-
-PRINCIPAL_KEY: Final = "tracefuse.principal"
-"""Where in the ASGI scope others than our own routes find who asks."""
 
 _BUSY_FOR: Final = 1
 _PREFLIGHT: Final = {

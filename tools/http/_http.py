@@ -16,7 +16,6 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.routing import Route
 
-from .._audit import Audit
 from ._auth import Role
 from ._discovery import DiscoveryFace
 from ._events import EventFace, Hub
@@ -58,7 +57,7 @@ def http_app(service: Service) -> Starlette:
     rules = Rules(
         RateLimiter(lambda: Rate(service.settings.serve.rate)),
         lambda: service.settings.serve.request_timeout,
-        _audit(service),
+        service.audit,
     )
     app = Starlette(
         routes=[*routes(endpoints_of(service, secured=file is not None), rules), *_mounted(service)],
@@ -95,12 +94,6 @@ def endpoints_of(service: Service, *, secured: bool) -> list[Endpoint]:
         *DiscoveryFace(service).endpoints(),
     ]
     return described(table, secured=secured)
-
-
-def _audit(service: Service) -> Audit:
-    audit = Audit(service.telemetry.instrumentation.logger, redact_targets=service.settings.telemetry.redact_targets)
-    service.jobs.add_listener(audit.job)
-    return audit
 
 
 def _doors(service: Service) -> Callable[[], Doors]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ._auth import Principal
 
-__all__ = ["Visit", "header", "request_id", "visit_of"]
+__all__ = ["Visit", "header", "request_id", "visit_in", "visit_of"]
 
 _KEY: Final = "tracefuse.visit"
 _SANE: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -51,6 +51,11 @@ def visit_of(request: Request) -> Visit:
     """The visit that `request` is part of."""
     visit: Visit = request.scope[_KEY]
     return visit
+
+
+def visit_in(scope: Mapping[str, Any]) -> Visit | None:
+    """The visit whose request came with `scope`; None for one that did not come through the guard."""
+    return scope.get(_KEY)
 
 
 def header(scope: Mapping[str, Any], name: bytes) -> str | None:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from starlette.requests import HTTPConnection
 
+from .._audit import Actor, Operation, Origin
 from .._tool import Caller, CallerKind
-from ..http._auth import LOCAL, Principal, Role
+from ..http._auth import LOCAL, PRINCIPAL_KEY, Principal, Role
+from ..http._visit import visit_in
 from ..nmap._export_rules import visible
 from ._errors import CallError
 
@@ -17,28 +19,30 @@ if TYPE_CHECKING:
 
     from mcp.server.context import ServerRequestContext
 
+    from ..http._visit import Visit
     from ..jobs._view import JobView
     from ..service._service import Service
     from ._output import Output
 
 __all__ = [
-    "PRINCIPAL_KEY",
     "Answer",
     "Call",
     "Context",
     "Handed",
     "caller_of",
     "job_of",
-    "may_stop",
+    "origin_of",
     "principal_of",
     "require",
+    "stop_scan",
+    "visit_behind",
 ]
 
 Context: TypeAlias = "ServerRequestContext[Any, Any]"
 
-PRINCIPAL_KEY: Final = "tracefuse.principal"
-"""Where in the ASGI scope the HTTP layer puts who asks."""
 _NAME: Final = 120
+_DONE, _FORBIDDEN, _ENDED = 200, 403, 409
+"""How a cancellation ended, in the numbers that the audit has for HTTP, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,18 @@ def principal_of(ctx: Context) -> Principal:
     return found if isinstance(found, Principal) else LOCAL
 
 
+def visit_behind(ctx: Context) -> Visit | None:
+    """The HTTP request that the call came with, as the guard saw it; None on standard input."""
+    request: object = ctx.request
+    return visit_in(request.scope) if isinstance(request, HTTPConnection) else None
+
+
+def origin_of(ctx: Context) -> Origin:
+    """Where the call came from. A session lives in the context of its first request, so this is asked each time."""
+    visit = visit_behind(ctx)
+    return Origin() if visit is None else Origin(visit.address, visit.request_id)
+
+
 def caller_of(ctx: Context, principal: Principal) -> Caller:
     """The client by name and version, and the user when authenticated."""
     params = ctx.session.client_params
@@ -95,9 +111,20 @@ def require(principal: Principal, role: Role, what: str) -> None:
         raise CallError("forbidden", f"{what} needs the role {role.name.lower()}, and this token has less")
 
 
-def may_stop(principal: Principal, caller: Caller) -> bool:
-    """Whether `principal` may stop what `caller` asked for: its own, or with the role operate anybody's."""
-    return principal.role >= Role.OPERATE or caller.user == principal.name
+async def stop_scan(service: Service, job: JobView, principal: Principal, caller: Caller) -> bool:
+    """Stop the scan, and write down who did; whether it ran here.
+
+    Raises:
+        CallError: it is somebody else's, and `principal` may stop only its own.
+    """
+    own = principal.role >= Role.SCAN and job.caller.user == principal.name
+    allowed = own or principal.role >= Role.OPERATE
+    stopped = allowed and await service.jobs.cancel(job.scan_id)
+    status = (_DONE if stopped else _ENDED) if allowed else _FORBIDDEN
+    service.audit.operation(Operation.DELETE, "scan.cancel", job.scan_id, status, Actor.of(caller))
+    if not allowed:
+        require(principal, Role.OPERATE, "stopping a scan of somebody else")
+    return stopped
 
 
 async def job_of(service: Service, scan_id: str) -> JobView:

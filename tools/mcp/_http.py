@@ -15,9 +15,8 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 
 from .._process import end
-from ..http._auth import Principal
+from ..http._auth import PRINCIPAL_KEY, Principal
 from ..http._exposure import Doors
-from ._call import PRINCIPAL_KEY
 from ._server import build_server
 
 if TYPE_CHECKING:

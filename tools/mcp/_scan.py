@@ -10,9 +10,8 @@ import anyio
 from .._process import end
 from .._queue import Queued
 from ..history._records import ScanState
-from ..http._auth import Role
 from ..nmap import OverallProgress
-from ._call import Answer, Handed, job_of, may_stop, require
+from ._call import Answer, Handed, job_of, stop_scan
 from ._errors import CallError, stored_error
 from ._output import CancelOutput, StatusOutput
 from ._view import scan_output, scan_text
@@ -73,9 +72,7 @@ async def status(call: Call, arguments: StatusInput) -> Answer:
 async def cancel(call: Call, arguments: ScanIdInput) -> Answer:
     """Stop a scan and keep what it had found."""
     job = await job_of(call.service, arguments.scan_id)
-    if not may_stop(call.principal, job.caller):
-        require(call.principal, Role.OPERATE, "stopping a scan of somebody else")
-    cancelled = await call.service.jobs.cancel(job.scan_id)
+    cancelled = await stop_scan(call.service, job, call.principal, call.caller)
     job = await job_of(call.service, arguments.scan_id)
     output = CancelOutput(scan_id=job.scan_id, cancelled=cancelled, state=job.state.value)
     if cancelled:

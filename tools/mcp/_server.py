@@ -26,7 +26,8 @@ from pydantic import ValidationError
 
 from tracefuse.telemetry import package_version
 
-from ._call import Answer, Call, caller_of, principal_of, require
+from .._audit import ORIGIN
+from ._call import Answer, Call, caller_of, origin_of, principal_of, require
 from ._errors import error_output, error_result
 from ._output import ErrorOutput
 from ._resources import Resources
@@ -125,6 +126,7 @@ class _Calls:
         tool = TOOLS.get(params.name)
         if tool is None:
             raise MCPError(INVALID_PARAMS, f"Unknown tool; there are {', '.join(TOOLS)}")
+        ORIGIN.set(origin_of(ctx))
         call = self._call(ctx)
         try:
             require(call.principal, tool.role, tool.name)

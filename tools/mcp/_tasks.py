@@ -19,10 +19,11 @@ from mcp_types import INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY, Reques
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import Field
 
+from .._audit import ORIGIN
 from ..history._records import ScanState
 from ..history._scan_record import utc_now
-from ..http._auth import Role
-from ._call import may_stop, principal_of
+from ._call import caller_of, origin_of, principal_of, stop_scan
+from ._errors import CallError
 from ._scan import describe, poll_after
 
 if TYPE_CHECKING:
@@ -129,9 +130,11 @@ class Tasks:
     async def _cancel(self, ctx: Context, params: _TaskParams) -> HandlerResult:
         job = await self._job(ctx, params.task_id)
         principal = principal_of(ctx)
-        if principal.role < Role.SCAN or not may_stop(principal, job.caller):
-            raise MCPError(INVALID_PARAMS, "This token may not cancel this task")
-        await self._service.jobs.cancel(job.scan_id)
+        ORIGIN.set(origin_of(ctx))
+        try:
+            await stop_scan(self._service, job, principal, caller_of(ctx, principal))
+        except CallError as error:
+            raise MCPError(INVALID_PARAMS, "This token may not cancel this task") from error
         return {}
 
     async def _job(self, ctx: Context, task_id: str) -> JobView:

@@ -21,6 +21,7 @@ from tracefuse.telemetry import (
     HealthCheckPriority,
     HealthCheckResult,
     HealthMonitor,
+    RateLimitFilter,
     breaker_check,
     configure,
     configure_logging,
@@ -30,6 +31,7 @@ from tracefuse.telemetry import (
 )
 
 from .._app import build
+from .._audit import AUDIT_LOGGER, Audit
 from .._breakers import open_store
 from .._process import end
 from ..history._history import History, HistoryError
@@ -65,6 +67,7 @@ class Service:
     telemetry: Telemetry
     history: History
     jobs: Jobs
+    audit: Audit
     schedules: ScheduleStore
     health: HealthMonitor
     alerts: AlertEngine
@@ -166,13 +169,7 @@ def _bring_up(
     lifecycle: Lifecycle,
     warn: Callable[[str], object],
 ) -> Service:
-    logging_setup = configure_logging(
-        level=settings.logging.level,
-        style=settings.logging.format,
-        redact_targets=settings.telemetry.redact_targets,
-        logger_name=SCOPE,
-    )
-    lifecycle.add("logging", logging_setup.close)
+    _set_up_logging(settings, lifecycle)
     history = History.open(
         settings.history_file, max_age=settings.history.max_age * _DAY, max_bytes=settings.history.max_bytes
     )
@@ -182,6 +179,9 @@ def _bring_up(
     app = build(settings, instrumentation=telemetry.instrumentation, locate=locate, store=open_store(settings, warn))
     lifecycle.add("application", app.close)
     jobs = Jobs(app, history, instrumentation=telemetry.instrumentation)
+    audit = Audit(telemetry.instrumentation.logger, redact_targets=settings.telemetry.redact_targets)
+    # Here, once, for all faces and for the schedules.
+    jobs.add_listener(audit.job)
     lifecycle.add("jobs", partial(jobs.close, 0.0), timeout=settings.nmap.grace + _MOMENT)
     schedules = ScheduleStore(settings.schedule_file)
     lifecycle.add("schedules", schedules.close)
@@ -194,7 +194,27 @@ def _bring_up(
     if settings.alerts.enabled:
         alerts.start(settings.alerts.interval)
     lifecycle.add("alerts", alerts.stop)
-    return Service(app, telemetry, history, jobs, schedules, health, alerts, lifecycle, stopping)
+    return Service(app, telemetry, history, jobs, audit, schedules, health, alerts, lifecycle, stopping)
+
+
+def _set_up_logging(settings: Settings, lifecycle: Lifecycle) -> None:
+    """Log as the settings say; audit lines are owed whole, whatever the level is and however many come."""
+    setup = configure_logging(
+        level=settings.logging.level,
+        style=settings.logging.format,
+        redact_targets=settings.telemetry.redact_targets,
+        rate_limit=RateLimitFilter(unlimited=(AUDIT_LOGGER,)),
+        logger_name=SCOPE,
+    )
+    audit = logging.getLogger(AUDIT_LOGGER)
+    before = audit.level
+    audit.setLevel(logging.INFO)
+
+    def close() -> None:
+        audit.setLevel(before)
+        setup.close()
+
+    lifecycle.add("logging", close)
 
 
 def _health(app: App, telemetry: Telemetry, stopping: asyncio.Event) -> HealthMonitor:

@@ -32,7 +32,6 @@ __all__ = ["RECORDED", "Live", "living"]
 
 RECORDED = {
     "circuit_breaker.call.duration": "opt-in",
-    "tracefuse.scan.changes": "needs two scans that differ, and a history",
     "tracefuse.queue.length": "needs more scans at once than there are places",
     "tracefuse.queue.wait": "as the queue's length",
     "mcp.server.operation.duration": "this service is asked over HTTP, not MCP",
@@ -40,7 +39,6 @@ RECORDED = {
     "tracefuse.metrics.evictions": "needs more tools than there are",
     "tracefuse.schedule.runs": "nothing is scheduled here",
     "tracefuse.config.reloads": "nobody changes the configuration here",
-    "tracefuse.config.version": "as the reloads",
 }
 """Instruments that a recorder records here, and why the service does not."""
 

@@ -154,3 +154,18 @@ def test_waiting_traces_are_bounded_in_number_and_size(collector_binary: Path, t
             eventually(lambda: collector.own_value(too_large) == 1, "the large one dropped")
             eventually(lambda: 90 < waiting(collector) <= 100, "the oldest ones dropped")
         assert not names(tempo, "large")
+
+
+def test_as_many_scans_as_may_wait_take_the_memory_that_the_guide_says(collector_binary: Path, tmp_path: Path) -> None:
+    """docs/collector.md, Sizing: 5 KiB and 3.5 times its size for each trace, 60 MiB for the rest."""
+    attributes = {f"tracefuse.attribute.{number}": f"a value of usual length {number}" for number in range(5)}
+    with OtlpReceiver() as tempo, running(collector_binary, tmp_path, sending_to(tempo) | BY_POLICY) as collector:
+        for batch in range(20):
+            scans = [f"scan {batch * 100 + number}" for number in range(100)]
+            size = send(collector, [Made(trace=scan, attributes=attributes) for scan in scans for _ in range(8)])
+        eventually(lambda: waiting(collector) > 1900, "nearly all of them to wait")
+        expected = 2000 * (5 * 1024 + 3.5 * size / 100) + 60 * 2**20
+        heap = "otelcol_process_runtime_heap_alloc_bytes"
+        eventually(lambda: collector.own_value(heap) < expected, f"a heap below {expected / 2**20:.0f} MiB")
+        assert expected < (384 - 96) * 2**20, "the soft limit of the defaults"
+        assert collector.own_value("otelcol_receiver_refused_spans") == 0

@@ -33,6 +33,8 @@ _LARGEST_CHECKED: Final = 200_000_000
 _FEW_FILES: Final = 1_024
 _BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """No clock is right that is before this."""
+_PRIMARY: Final = 0xFF
+"""The bits of SQLite's extended result codes that say the kind."""
 _STEP: Final = 0.2
 """Seconds for which two clocks are compared."""
 
@@ -50,22 +52,34 @@ def check_folder(folder: Path, variable: str) -> Finding:
     return fine(f"{folder} can be written to")
 
 
-def check_database(path: Path) -> Finding:
-    """Whether the database at `path`, if there is one yet, can be opened and is whole."""
+def check_database(path: Path, patience: float = 5.0) -> Finding:
+    """Whether the database at `path`, if there is one yet, can be opened and is whole; waits `patience` seconds."""
     if not path.exists():
         return fine(f"{path.name} is made when it is first needed")
     whole = path.stat().st_size <= _LARGEST_CHECKED
     try:
         with contextlib.closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=5)
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=patience)
         ) as database:
             answer = database.execute("PRAGMA quick_check(1)" if whole else "PRAGMA schema_version").fetchone()
     except sqlite3.Error as error:
-        mend = f"stop the service, move {path} away (it can be kept for `sqlite3 {path} .recover`), start again"
-        return broken(f"{path} cannot be used: {error}", mend)
+        return broken(f"{path} cannot be used: {error}", _mend_database(path, error))
     if whole and answer != ("ok",):
         return broken(f"{path} is damaged: {answer[0]}", f"stop the service and try `sqlite3 {path} .recover`")
     return fine(f"{path} ({path.stat().st_size:,} bytes)")
+
+
+def _mend_database(path: Path, error: sqlite3.Error) -> str:
+    """Setting the file aside is advice for a damaged one only: else it would cost results that are well."""
+    match getattr(error, "sqlite_errorcode", 0) & _PRIMARY:
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return f"make {path.parent} and what is in it writable for this user; the file itself may be well"
+        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
+            return f"look at the disk below {path.parent}: is it full, or failing"
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return f"another process holds it; `fuser {path}` finds it"
+        case _:
+            return f"stop the service, move {path} away (it can be kept for `sqlite3 {path} .recover`), start again"
 
 
 def check_disk(settings: Settings, free_bytes: Callable[[Path], int] | None = None) -> Finding:

@@ -87,7 +87,10 @@ def check_breakers(settings: Settings) -> Finding:
     path = settings.breaker_file
     if not path.exists():
         return fine("no circuit has opened yet")
-    views = FileSource(path, breaker_config(settings)).views()
+    try:
+        views = FileSource(path, breaker_config(settings)).views()
+    except SettingsError as error:
+        return broken(str(error), f"make {path} writable, with room on its disk, or set TRACEFUSE_STATE_DIR to another")
     closed = [view["name"] for view in views if view["state"] != "CLOSED" or view.get("mode", "normal") != "normal"]
     if closed:
         mend = (

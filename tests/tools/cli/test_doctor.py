@@ -150,6 +150,24 @@ def test_a_database_is_opened_and_looked_at(tmp_path: Path) -> None:
     assert said(check_database(path), "broken", "not a database", "stop the service")
 
 
+def test_a_database_that_cannot_be_opened_is_not_said_to_be_damaged(tmp_path: Path) -> None:
+    (tmp_path / "history.sqlite3").mkdir()
+    found = check_database(tmp_path / "history.sqlite3")
+    assert said(found, "broken", "unable to open", "writable for this user")
+    assert "away" not in found.mend and ".recover" not in found.mend
+    with sqlite3.connect(tmp_path / "busy.sqlite3", isolation_level=None) as writer:
+        writer.execute("CREATE TABLE t (x)")
+        writer.execute("BEGIN EXCLUSIVE")
+        assert said(check_database(tmp_path / "busy.sqlite3", patience=0), "broken", "locked", "another process")
+    writer.close()
+
+
+def test_breaker_states_that_cannot_be_read_are_told_with_what_to_do(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path)
+    settings.breaker_file.mkdir()
+    assert said(check_breakers(settings), "broken", "TRACEFUSE_STATE_DIR", "writable")
+
+
 @pytest.mark.parametrize(
     ("free", "verdict", "text"),
     [

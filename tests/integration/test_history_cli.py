@@ -98,6 +98,17 @@ def test_scans_are_kept_listed_shown_compared_and_exported(env: dict[str, str], 
     assert parse_nmap_output(xml.encode()) == report_from_dict(opened["report"])
 
 
+def test_what_was_scanned_is_listed_also_in_a_narrow_terminal_and_through_a_pipe(env: dict[str, str]) -> None:
+    assert tracefuse("scan", "203.0.113.7", env=env).code == 2
+    narrow = tracefuse("history", env=env | {"COLUMNS": "80"}).out
+    piped = tracefuse("history", env={key: value for key, value in env.items() if key != "COLUMNS"}).out
+    whole = tracefuse("history", "--json", env=env).json["scans"][0]["scan_id"]
+    assert whole[:8] in narrow and whole not in narrow
+    assert whole in piped
+    for table in (narrow, piped):
+        assert "203.0.113.7" in table and "refused" in table and " s" in table.splitlines()[1]
+
+
 def test_a_scan_that_shall_not_be_kept_is_not(env: dict[str, str], listening: int) -> None:
     scan(env, "--args", f"-p {listening}", "--no-history")
     assert listed(env) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +32,10 @@ _STYLE: Final = {
     ScanState.FAILED: "bold red",
     ScanState.REFUSED: "yellow",
 }
+_NARROW: Final = 105
+"""Columns below which whole ids and years leave no room for what was scanned."""
+_SHORT_ID: Final = 8
+_UNLIMITED: Final = 240
 _AGE: Final = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -81,7 +86,7 @@ def list_scans(given: Mapping[str, Any], *, limit: int, as_json: bool) -> ExitCo
     if as_json:
         click.echo(json.dumps({"scans": [scan.to_dict() for scan in page.scans], "next": page.next}, indent=2))
     elif page.scans:
-        Console().print(_table(page.scans))
+        _print_table(page.scans)
         if page.next is not None:
             click.echo("there are more: --limit, --since and the other options choose")
     else:
@@ -137,22 +142,31 @@ def print_path() -> ExitCode:
     return ExitCode.DONE
 
 
-def _table(scans: tuple[StoredScan, ...]) -> Table:
+def _print_table(scans: tuple[StoredScan, ...]) -> None:
+    """As wide as it needs where no terminal limits it; in a narrow terminal with short ids and dates."""
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(width=_UNLIMITED)
+    console.print(_table(scans, narrow=console.width < _NARROW))
+
+
+def _table(scans: tuple[StoredScan, ...], *, narrow: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("scan", "begun (UTC)", "state", "caller", "what", "up", "open", "changes", "took"):
         right = column in {"up", "open", "changes", "took"}
-        table.add_column(column, justify="right" if right else "left", no_wrap=column != "what", overflow="fold")
+        folds = column in {"caller", "what"}
+        table.add_column(column, justify="right" if right else "left", no_wrap=not folds, overflow="fold")
     for scan in scans:
-        table.add_row(*_cells(scan))
+        table.add_row(*_cells(scan, narrow=narrow))
     return table
 
 
-def _cells(scan: StoredScan) -> tuple[str, ...]:
+def _cells(scan: StoredScan, *, narrow: bool) -> tuple[str, ...]:
     style = _STYLE.get(scan.state, "magenta")
     numbers = (scan.hosts_up, scan.ports_open, scan.changes)
     return (
-        scan.scan_id,
-        f"{scan.begun:%Y-%m-%d %H:%M}",
+        scan.scan_id[:_SHORT_ID] if narrow else scan.scan_id,
+        f"{scan.begun:%m-%d %H:%M}" if narrow else f"{scan.begun:%Y-%m-%d %H:%M}",
         f"[{style}]{scan.state}[/]",
         escape(visible(_caller(scan))),
         escape(visible(_asked(scan))),

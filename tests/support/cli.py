@@ -30,12 +30,14 @@ class Ran:
 
 
 def environment(cache: Path, **variables: str) -> dict[str, str]:
-    """The caller's environment without its OTEL_* and TRACEFUSE_* variables, then `variables`."""
+    """The caller's environment without its own settings (variables, a file in the home folder), then `variables`."""
     kept = {
-        key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "TRACEFUSE_", "TRACEPARENT"))
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("OTEL_", "TRACEFUSE_", "TRACEPARENT", "MCP_"))
     }
     folders = {"TRACEFUSE_CACHE_DIR": str(cache), "TRACEFUSE_STATE_DIR": str(cache / "state")}
-    return kept | folders | {"COLUMNS": "160"} | variables
+    return kept | folders | {"TRACEFUSE_CONFIG": ""} | {"COLUMNS": "160"} | variables
 
 
 def tracefuse(*args: str, env: Mapping[str, str], timeout: float = 60) -> Ran:

@@ -24,6 +24,7 @@ from ._policy import Rule
 from ._queue import QueueLimits
 from ._runner import Completed, Runner
 from .config._settings import Settings, SettingsError, digest, load_settings
+from .jobs._switch import TOOL_DISABLED
 from .nmap._changes import ChangeKind
 from .nmap._installation import inspect_nmap, script_database_path
 from .nmap._observer import NmapObserver
@@ -207,7 +208,9 @@ def build(
     breakers = Breakers(settings, instrumentation, store)
     breaker, places = breakers.registry.get(Nmap.name), Places(_queue_limits(settings))
     scans = ScanInstruments(instrumentation)
-    scans.declare(Nmap.name, rules=Rule, kinds=ChangeKind, host_states=("up", "down"), port_states=_PORT_STATES)
+    scans.declare(
+        Nmap.name, rules=(*Rule, TOOL_DISABLED), kinds=ChangeKind, host_states=("up", "down"), port_states=_PORT_STATES
+    )
 
     def assemble(settings: Settings, number: int) -> Engine:
         tool = build_tool(settings)

@@ -6,6 +6,7 @@
   * ToolExecutionError       it ran and failed, or could not be started
   * ToolResourceError        it wrote more than it may
     * QueueFullError         too many wait already; nothing was started
+* ToolDisabledError          an operator has switched the tool off; nothing was started
 * MissingExtraError          a part that is installed as an extra is not there
 * PolicyViolation            the request was refused (in `tracefuse.tools.nmap`); nothing was started
 * CircuitBreakerOpenError    the breaker refused the call (in `tracefuse.resilience`)
@@ -18,6 +19,7 @@ from enum import StrEnum
 __all__ = [
     "MissingExtraError",
     "QueueFullError",
+    "ToolDisabledError",
     "ToolError",
     "ToolErrorType",
     "ToolExecutionError",
@@ -120,6 +122,22 @@ class QueueFullError(ToolResourceError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self.waiting, self.retry_after))
+
+
+class ToolDisabledError(RuntimeError):
+    """An operator has switched the tool `name` off; nothing was started. No face takes requests for it.
+
+    >>> print(ToolDisabledError("nmap"))
+    an operator has disabled nmap; it takes no requests until one enables it again: POST /tools/nmap/enable
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        enable = f"POST /tools/{self.name}/enable"
+        return f"an operator has disabled {self.name}; it takes no requests until one enables it again: {enable}"
 
 
 class MissingExtraError(ImportError):

@@ -9,7 +9,7 @@ from tracefuse.resilience import CircuitBreakerOpenError
 from tracefuse.telemetry import ConfigurationError
 
 from ._breaker_sources import UnknownBreakerError
-from ._errors import MissingExtraError, QueueFullError, ToolError
+from ._errors import MissingExtraError, QueueFullError, ToolDisabledError, ToolError
 from ._exit import ExitCode
 from ._policy import PolicyError, PolicyViolation
 from ._sqlite import StoreError
@@ -46,6 +46,7 @@ _KNOWN: Final[tuple[tuple[type[Exception], ExitCode, str, tuple[str, ...]], ...]
     (ScheduleError, ExitCode.REFUSED, "bad_schedule", ("field", "value", "expected", "example")),
     (UnknownBreakerError, ExitCode.REFUSED, "no_such_breaker", ("name", "known")),
     (StoreError, ExitCode.FAILED, "store_error", ("path", "reason", "advice")),
+    (ToolDisabledError, ExitCode.REFUSED, "tool_disabled", ("name",)),
     (MissingExtraError, ExitCode.REFUSED, "missing_extra", ("feature", "extra")),
     (UnknownScanError, ExitCode.REFUSED, "no_such_scan", ("scan_id",)),
     (ParseError, ExitCode.REFUSED, "unreadable_result", ()),

@@ -14,7 +14,7 @@ from opentelemetry import trace
 from tracefuse.resilience import CircuitBreakerOpenError
 from tracefuse.telemetry import Attribute, Event, Instrumentation, SeverityNumber, emit_event
 
-from .._errors import QueueFullError, ToolError
+from .._errors import QueueFullError, ToolDisabledError, ToolError
 from .._explain import explain
 from .._policy import PolicyViolation
 from .._result import completed_to_dict, partial_to_dict
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 _MOST_TARGETS: Final = 1024
 """Targets of a refused request that are kept: nobody has counted them."""
-_REFUSALS: Final = (PolicyViolation, QueueFullError, CircuitBreakerOpenError)
+_REFUSALS: Final = (PolicyViolation, QueueFullError, CircuitBreakerOpenError, ToolDisabledError)
 
 
 def utc_now() -> datetime:

@@ -25,7 +25,7 @@ from ._health import PROBES, HealthFace, Readiness
 from ._index import described
 from ._known import ToolFace
 from ._limits import Gate, Rate, RateLimiter
-from ._operate import BreakerFace, Switch
+from ._operate import BreakerFace
 from ._problem import ProblemError
 from ._route import Endpoint, Rules, authorize, routes
 from ._scans import ScanFace
@@ -79,16 +79,16 @@ def http_app(service: Service) -> Starlette:
 
 def endpoints_of(service: Service, *, secured: bool) -> list[Endpoint]:
     """The table of routes, those that are asked most first; `secured` says whether tokens are asked for."""
-    switch, starting = Switch(), Starting(service.jobs)
+    starting = Starting(service.jobs)
     hub = Hub(asyncio.get_running_loop())
     service.jobs.add_listener(hub.job)
     for breaker in service.app.breakers.registry:
         breaker.add_callback(hub.breaker)
     table = [
         *HealthFace(service, Readiness(service.health)).endpoints(),
-        *ScanFace(service, starting, switch).endpoints(),
+        *ScanFace(service, starting).endpoints(),
         *EventFace(service, hub).endpoints(),
-        *ToolFace(service, starting, switch).endpoints(),
+        *ToolFace(service, starting).endpoints(),
         *BreakerFace(service).endpoints(),
         *ScheduleFace(service).endpoints(),
         *DiscoveryFace(service).endpoints(),

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from tracefuse.resilience import CircuitBreakerOpenError
 
 from .._errors import (
+    ToolDisabledError,
     ToolError,
     ToolErrorType,
     ToolExecutionError,
@@ -28,7 +29,7 @@ from ..nmap._known_tool import NmapTool
 from ._auth import Role
 from ._input import read_body
 from ._models import ExecuteBody, ToolsBody, ToolSwitched
-from ._operate import Switch, refuse_other_types
+from ._operate import refuse_other_types
 from ._problem import CLIENT_GONE, ProblemError
 from ._route import SCANS, Answer, Endpoint
 
@@ -58,7 +59,6 @@ class ToolFace:
 
     service: Service
     starting: Starting
-    switch: Switch
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time  # noqa: TID251 (shown as an id, never compared)
 
@@ -83,12 +83,11 @@ class ToolFace:
         """What the known `get_tool_info` says, and whether it is enabled."""
         del request
         info = NmapTool(self.service.app).get_tool_info()
-        return JSONResponse({"tools": [{**info, "enabled": self.switch.on}]})
+        return JSONResponse({"tools": [{**info, "enabled": self.service.jobs.switch.on}]})
 
     async def execute(self, request: Request) -> Response:
         """The known answer: the tool's output, whatever became of it."""
         self._known(request)
-        self.switch.check()
         body = await read_body(request, ExecuteBody, self.service.settings.serve.request_timeout)
         output = await self._output(body, request)
         return Response(status_code=CLIENT_GONE) if output is None else JSONResponse(output.model_dump(mode="json"))
@@ -104,7 +103,7 @@ class ToolFace:
     def _turn(self, request: Request, *, on: bool) -> Response:
         refuse_other_types(request)
         name = self._known(request)
-        self.switch.on = on
+        self.service.jobs.switch.on = on
         return JSONResponse({"name": name, "enabled": on, "status": "enabled" if on else "disabled"})
 
     def _known(self, request: Request) -> str:
@@ -135,7 +134,7 @@ class ToolFace:
                 return None
             done = await self._completed(view)
             return await in_thread(lambda: completed_output(done, asked()))
-        except ProblemError:
+        except (ProblemError, ToolDisabledError):
             raise
         except Exception as error:  # noqa: BLE001 - the known contract: a failure is an output
             return failed_output(error, asked(), tool._advice)

@@ -1,4 +1,4 @@
-"""What operators do over HTTP: circuit breakers, and tools on and off."""
+"""What operators do to circuit breakers over HTTP."""
 
 from __future__ import annotations
 
@@ -18,26 +18,7 @@ if TYPE_CHECKING:
 
     from ..service._service import Service
 
-__all__ = ["BreakerFace", "Switch", "refuse_other_types"]
-
-
-class Switch:
-    """Whether an operator lets the tool take requests; each start of the service begins with yes.
-
-    >>> switch = Switch()
-    >>> switch.on = False
-    >>> switch.check()
-    Traceback (most recent call last):
-    tracefuse.tools.http._problem.ProblemError: an operator has disabled the tool; it takes no requests
-    """
-
-    def __init__(self) -> None:
-        self.on = True
-
-    def check(self) -> None:
-        """Raise ProblemError while it is off."""
-        if not self.on:
-            raise ProblemError(403, "tool_disabled", "an operator has disabled the tool; it takes no requests")
+__all__ = ["BreakerFace", "refuse_other_types"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ _BY_CODE: Final = {
 _BY_KIND: Final = {
     "policy_violation": HTTPStatus.UNPROCESSABLE_ENTITY,
     "circuit_open": HTTPStatus.SERVICE_UNAVAILABLE,
+    "tool_disabled": HTTPStatus.FORBIDDEN,
     "queue_full": HTTPStatus.SERVICE_UNAVAILABLE,
     "tool_error": HTTPStatus.BAD_GATEWAY,
     "no_such_breaker": HTTPStatus.NOT_FOUND,

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from ..jobs._view import JobView
     from ..service._service import Service
-    from ._operate import Switch
     from ._starting import Starting
     from ._visit import Visit
 
@@ -41,7 +40,6 @@ class ScanFace:
 
     service: Service
     starting: Starting
-    switch: Switch
     cache: ResultCache = field(default_factory=ResultCache)
 
     def endpoints(self) -> list[Endpoint]:
@@ -71,7 +69,6 @@ class ScanFace:
 
     async def start(self, request: Request) -> Response:
         """Run one scan and answer with its result, or with where it will be."""
-        self.switch.check()
         body = await read_body(request, ScanBody, self.service.settings.serve.request_timeout)
         wanted = ScanRequest(
             targets=tuple(body.targets),

@@ -17,7 +17,7 @@ from ._events import Fanout
 from ._view import JobsClosedError, JobView
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from .._app import App
@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 class Job:
     """One scan. Its task ends when its end is stored, and raises nothing but its own cancellation.
 
+    `check` is asked before anything else; what it raises is why the scan is refused.
+
     Attributes:
         scan_id: its id.
         fanout: its events.
@@ -41,7 +43,14 @@ class Job:
     """
 
     def __init__(
-        self, app: App, keeper: RecordKeeper, scan_id: str, request: ScanRequest, caller: Caller, schedule: str | None
+        self,
+        app: App,
+        keeper: RecordKeeper,
+        scan_id: str,
+        request: ScanRequest,
+        caller: Caller,
+        schedule: str | None,
+        check: Callable[[], None],
     ) -> None:
         self.scan_id = scan_id
         self.fanout = Fanout()
@@ -49,6 +58,7 @@ class Job:
         self._app = app
         self._request = request
         self._caller = caller
+        self._check = check
         self._state = ScanState.QUEUED
         self._progress = OverallProgress(0.0, "")
         self._hosts_up = 0
@@ -108,6 +118,7 @@ class Job:
     async def _run(self) -> None:
         stream = self._app.stream(self._request, caller=self._caller, scan_id=self.scan_id, recorder=self.record)
         try:
+            self._check()
             async with stream:
                 async for event in stream:
                     if not isinstance(event, Completed):

@@ -7,6 +7,9 @@ from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from tracefuse.telemetry import Instrumentation, ScanInstruments
+
+from .._errors import ToolDisabledError
 from .._listeners import call_safely
 from .._runner import new_scan_id
 from .._threads import in_thread
@@ -14,14 +17,13 @@ from ..history._breakers import BreakerLog
 from ..history._records import ScanState, UnknownScanError
 from ..history._scan_record import RecordKeeper, utc_now
 from ._job import Job
+from ._switch import TOOL_DISABLED, ToolSwitch
 from ._view import JobsClosedError, JobView, view_of_stored
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from datetime import datetime
     from typing import Any
-
-    from tracefuse.telemetry import Instrumentation
 
     from .._app import App
     from .._tool import Caller
@@ -46,6 +48,9 @@ class Jobs:
         instrumentation: where changes are told; by default the global providers.
         clock: the time, with a zone.
         new_id: makes scan ids.
+
+    Attributes:
+        switch: whether scans are taken at all, whoever asks.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -84,6 +89,8 @@ class Jobs:
         )
         self._breakers = BreakerLog(app.breakers.registry, history, clock=clock)
         self._new_id = new_id
+        self._refusals = ScanInstruments(instrumentation or Instrumentation.from_providers())
+        self.switch = ToolSwitch(app.tool.name)
         self._running: dict[str, Job] = {}
         self._unstored: OrderedDict[str, Job] = OrderedDict()
         self._closed = False
@@ -108,13 +115,14 @@ class Jobs:
 
         Raises:
             PolicyViolation: the policy refuses it.
+            ToolDisabledError: an operator has switched the tool off.
             QueueFullError: too many wait already.
             CircuitBreakerOpenError: the tool failed too often lately.
             JobsClosedError: the service goes down.
         """
         if self._closed:
             raise JobsClosedError
-        job = Job(self._app, self._keeper, self._new_id(), request, caller, schedule)
+        job = Job(self._app, self._keeper, self._new_id(), request, caller, schedule, self._check)
         self._running[job.scan_id] = job
         job.task.add_done_callback(lambda _: self._settle(job))
         try:
@@ -190,6 +198,13 @@ class Jobs:
             await asyncio.wait([job.task for job in self._running.values()], timeout=grace)
         await asyncio.gather(*(job.stop(ScanState.INTERRUPTED) for job in tuple(self._running.values())))
         await in_thread(self._breakers.close)
+
+    def _check(self) -> None:
+        try:
+            self.switch.check()
+        except ToolDisabledError:
+            self._refusals.refused(self.switch.name, TOOL_DISABLED)
+            raise
 
     def _job(self, scan_id: str) -> Job | None:
         return self._running.get(scan_id) or self._unstored.get(scan_id)

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from .._breaker_sources import view_of
+from .._errors import ToolDisabledError
 from .._policy import PolicyViolation
 from ._call import Answer
 from ._errors import CallError, error_output, error_text
@@ -53,8 +54,9 @@ async def explain_policy(call: Call, arguments: ExplainInput) -> Answer:
         )
         return Answer(ExplainOutput(allowed=None, summary=text, policy=policy), text)
     try:
+        call.service.jobs.switch.check()
         plan = await asyncio.to_thread(tool.plan, arguments.request())
-    except PolicyViolation as violation:
+    except (PolicyViolation, ToolDisabledError) as violation:
         error = error_output(violation)
         output = ExplainOutput(allowed=False, summary=f"Not allowed: {violation}", violation=error, policy=policy)
         return Answer(output, f"Not allowed. {error_text(error) if error else ''}")

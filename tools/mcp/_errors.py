@@ -30,6 +30,7 @@ _ADVICE: Final = {
     "request without running it, and tells the whole policy.",
     "invalid_arguments": "Nothing was run. Correct the arguments and call again.",
     "circuit_open": "Nothing was run: nmap failed too often lately. Wait, then call again; breaker_status tells more.",
+    "tool_disabled": "Nothing was run. Only an operator can change that; do not call again before one has.",
     "queue_full": "Nothing was run. Wait, then call again.",
     "not_found": "scan_history lists the scans there are.",
     "forbidden": "The access token does not allow this tool.",

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from support.memory import peak_kib
 from tracefuse.telemetry import Event, Telemetry, configure, emit_event, exporter_check
 
 
@@ -56,7 +57,7 @@ def metrics(telemetry: Telemetry) -> dict[str, Any]:
 def usage(_: Telemetry) -> dict[str, Any]:
     """Peak memory in KiB and CPU seconds so far."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    return {"peak": used.ru_maxrss, "cpu": used.ru_utime + used.ru_stime}
+    return {"peak": peak_kib(), "cpu": used.ru_utime + used.ru_stime}
 
 
 def stop(telemetry: Telemetry, *, deadline: float = 5.0) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import signal
 import socket
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
 
+from support.memory import peak_kib
 from support.polling import until
 from tracefuse.tools.config._settings import load_settings
 from tracefuse.tools.http._http import http_app
@@ -74,8 +74,7 @@ async def main() -> None:
         server.should_exit = True
         await service.jobs.close(0)
         await serving
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    say(json.dumps({"held": pulse.held, "late": pulse.late, "memory": kilobytes * 1024}))
+    say(json.dumps({"held": pulse.held, "late": pulse.late, "memory": peak_kib() * 1024}))
 
 
 if __name__ == "__main__":

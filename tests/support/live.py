@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import secrets
 import signal
 import subprocess
 import threading
@@ -34,13 +35,12 @@ RECORDED = {
     "circuit_breaker.call.duration": "opt-in",
     "tracefuse.queue.length": "needs more scans at once than there are places",
     "tracefuse.queue.wait": "as the queue's length",
-    "mcp.server.operation.duration": "this service is asked over HTTP, not MCP",
     "tracefuse.metrics.repaired": "nothing was wrong with the values",
     "tracefuse.metrics.evictions": "needs more tools than there are",
-    "tracefuse.schedule.runs": "nothing is scheduled here",
-    "tracefuse.config.reloads": "nobody changes the configuration here",
 }
 """Instruments that a recorder records here, and why the service does not."""
+
+PROTOCOL = "2026-07-28"
 
 VALUES = {"tool": "nmap", "name": "nmap", "kind": "port_opened", "reason": "tool limit", "result": "success"}
 TURNS = (
@@ -97,9 +97,22 @@ class Scanner:
             self.traces.add(answer.json()["trace_id"])
         return answer.status_code
 
+    def list_tools(self) -> None:
+        """An MCP request, in a trace of ours."""
+        trace = secrets.token_hex(16)
+        meta = {"io.modelcontextprotocol/protocolVersion": PROTOCOL, "traceparent": f"00-{trace}-{trace[:16]}-01"}
+        meta |= {"io.modelcontextprotocol/clientInfo": {"name": "live", "version": "1"}}
+        meta |= {"io.modelcontextprotocol/clientCapabilities": {}}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}}
+        headers = {"mcp-protocol-version": PROTOCOL, "mcp-method": "tools/list"}
+        headers |= {"accept": "application/json, text/event-stream"}
+        httpx.post(f"{self.url}/mcp", json=body, headers=headers).raise_for_status()
+        self.traces.add(trace)
+
     def round(self) -> None:
         """Rejections until the breaker lets a scan through, a refusal by policy, a failure that opens the breaker."""
         eventually(lambda: self.scan() == 200, "the breaker to let a scan through")
+        self.list_tools()
         assert self.scan("8.8.8.8") == 422
         self.broken.touch()
         assert self.scan() in {502, 503}
@@ -109,11 +122,15 @@ class Scanner:
 @contextmanager
 def serving(collector: Collector, directory: Path, port: int) -> Iterator[Scanner]:
     broken = directory / "broken"
+    settings = directory / "tracefuse.toml"
+    settings.write_text(f'[schedules.lab]\ntargets = ["127.0.0.1"]\nextra_args = "-p {port}"\nevery = "5s"\n')
     variables = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.grpc}",
         "OTEL_METRIC_EXPORT_INTERVAL": "500",
         "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": "1",
         "OTEL_BSP_SCHEDULE_DELAY": "200",
+        "TRACEFUSE_CONFIG": str(settings),
+        "TRACEFUSE_SERVE_MCP": "http",
         "TRACEFUSE_NMAP_PATH": script(directory / "nmap", f'test -e {broken} && exit 1\nexec nmap "$@"'),
         "TRACEFUSE_RETRY_ATTEMPTS": "1",
         "TRACEFUSE_BREAKER_FAILURE_THRESHOLD": "1",
@@ -123,7 +140,9 @@ def serving(collector: Collector, directory: Path, port: int) -> Iterator[Scanne
     env = environment(directory / "cache", XDG_STATE_HOME=str(directory / "state"), **variables)
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process, reaped(process):
         assert process.stdout is not None
-        yield Scanner(process.stdout.readline().split()[-1], broken, port)
+        scanner = Scanner(process.stdout.readline().split()[-1], broken, port)
+        process.send_signal(signal.SIGHUP)
+        yield scanner
 
 
 def recorder(collector: Collector, name: str, **variables: str) -> Telemetry:

@@ -175,9 +175,11 @@ def scan_activity(
 
 
 def api_activity(
-    operation: Operation, name: str, resource: str, status: int, actor: Actor, now: datetime
+    operation: Operation, name: str, resource: str, status: int, actor: Actor, now: datetime, *, count: int = 1
 ) -> dict[str, Any]:
     """An API Activity event: `name` was done to `resource`, and the answer had this HTTP status.
+
+    `count` is the number of times that it stands for.
 
     >>> event = api_activity(Operation.UPDATE, "breaker.open", "nmap", 200, Actor(kind="http"), datetime.now(UTC))
     >>> event["class_uid"], event["api"], event["status_id"]
@@ -186,7 +188,12 @@ def api_activity(
     succeeded = status < 400
     api = {"operation": name, "request": {"uid": actor.origin.request_id}, "response": {"code": status}}
     return _without_nothing(
-        {**_base(6003, operation, succeeded, now, actor), "api": api, "resources": [{"name": resource}]}
+        {
+            **_base(6003, operation, succeeded, now, actor),
+            "api": api,
+            "resources": [{"name": resource}],
+            "count": count if count > 1 else None,
+        }
     )
 
 
@@ -231,9 +238,11 @@ class Audit:
         event = scan_activity(activity, facts_of(view), actor, now, redact_targets=self._redact)
         self._write(Event.AUDIT_SCAN, event, succeeded=activity.succeeded)
 
-    def operation(self, operation: Operation, name: str, resource: str, status: int, actor: Actor) -> None:
-        """An operator did `name` to `resource`, or was refused. Never raises."""
-        event = api_activity(operation, name, resource, status, actor, self._clock())
+    def operation(
+        self, operation: Operation, name: str, resource: str, status: int, actor: Actor, *, count: int = 1
+    ) -> None:
+        """An operator did `name` to `resource`, or was refused, `count` times. Never raises."""
+        event = api_activity(operation, name, resource, status, actor, self._clock(), count=count)
         self._write(Event.AUDIT_OPERATION, event, succeeded=status < 400)
 
     def _write(self, name: str, event: Mapping[str, Any], *, succeeded: bool) -> None:

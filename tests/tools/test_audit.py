@@ -19,6 +19,7 @@ from support.mcp_service import (
     quick_nmap,
     running_service,
 )
+from support.mcp_wire import mcp_call, mcp_headers
 from tracefuse.telemetry.testing import InMemoryTelemetry
 from tracefuse.tools import Caller, CallerKind, ScanRequest, ServeSettings, TelemetrySettings
 from tracefuse.tools._audit import Actor, Audit, Operation, Origin, ScanActivity, ScanFacts, api_activity, scan_activity
@@ -27,20 +28,6 @@ from tracefuse.tools.http._auth import Role
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ANN = Actor(kind="http", name="curl/8", user="ann", origin=Origin("10.1.2.3", "r1"))
-
-
-def mcp_headers(tool: str) -> dict[str, str]:
-    """The headers of a call of `tool`."""
-    accept = "application/json, text/event-stream"
-    return {"accept": accept, "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": tool}
-
-
-def mcp_call(tool: str, **arguments: Any) -> dict[str, Any]:
-    """The body of a call of `tool`."""
-    meta = {"protocolVersion": "2026-07-28", "clientInfo": {"name": "raw", "version": "1"}, "clientCapabilities": {}}
-    known = {f"io.modelcontextprotocol/{key}": value for key, value in meta.items()}
-    params = {"name": tool, "arguments": arguments, "_meta": known}
-    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
 
 
 def lines(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, Any]]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from .._audit import ORIGIN, Origin
+from .._audit import ORIGIN, Actor, Origin
+from ._attempts import TURNED_AWAY
 from ._auth import LOCAL, PRINCIPAL_KEY
 from ._limits import client_key
 from ._problem import CLIENT_GONE, ProblemError, problem_of, problem_response
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from ._attempts import Attempts
     from ._auth import Principal, Tokens
     from ._exposure import Doors
     from ._limits import Gate
@@ -33,6 +35,7 @@ __all__ = ["Guard", "principal_of"]
 _log = logging.getLogger(__name__)
 
 _BUSY_FOR: Final = 1
+_LONGEST: Final = 128
 _PREFLIGHT: Final = {
     "access-control-allow-methods": "GET, POST, DELETE",
     "access-control-allow-headers": "authorization, content-type, prefer, traceparent, tracestate, x-request-id",
@@ -51,6 +54,7 @@ class Guard:
         gate: how many are served at once.
         body_limit: bytes of a body.
         telemetry: tells of it.
+        attempts: writes down who was turned away.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Guard:
         gate: Gate,
         body_limit: Callable[[], int],
         telemetry: HttpTelemetry,
+        attempts: Attempts,
     ) -> None:
         self._app = app
         self._doors = doors
@@ -69,6 +74,7 @@ class Guard:
         self._gate = gate
         self._body_limit = body_limit
         self._telemetry = telemetry
+        self._attempts = attempts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -92,9 +98,17 @@ class Guard:
         except Exception as error:
             if send.outcome.status:
                 raise  # too late for another answer: the server drops the connection
+            if isinstance(error, ProblemError) and error.status in TURNED_AWAY and not visit.audited:
+                self._write_down(scope, visit, error)
             problem = _problem(error)
             _let_go(error)
             await problem_response(problem, visit.request_id)(scope, receive, send)
+
+    def _write_down(self, scope: Scope, visit: Visit, problem: ProblemError) -> None:
+        resource = f"{scope['method']} {visit.route or scope['path']}"[:_LONGEST]
+        self._attempts.refused(
+            visit.client, f"request.{problem.kind}", resource, problem.status, Actor.of(visit.caller)
+        )
 
     async def _admit(self, scope: Scope, receive: Receive, send: Answering, visit: Visit) -> None:
         doors = self._doors()

@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.routing import Route
 
+from ._attempts import Attempts, ClientLimits
 from ._auth import Role
 from ._discovery import DiscoveryFace
 from ._events import EventFace, Hub
@@ -54,13 +55,13 @@ def http_app(service: Service) -> Starlette:
     """
     serve = service.settings.serve
     file = None if serve.tokens_file is None else TokenFile(serve.tokens_file)
-    rules = Rules(
-        RateLimiter(lambda: Rate(service.settings.serve.rate)),
-        lambda: service.settings.serve.request_timeout,
-        service.audit,
-    )
+    limits = ClientLimits(RateLimiter(lambda: Rate(service.settings.serve.rate)), Attempts(service.audit))
+    rules = Rules(limits.limiter, lambda: service.settings.serve.request_timeout, service.audit)
     app = Starlette(
-        routes=[*routes(endpoints_of(service, secured=file is not None), rules), *_mounted(service)],
+        routes=[
+            *routes(endpoints_of(service, secured=file is not None), rules),
+            *_mounted(service, limits),
+        ],
         middleware=[
             Middleware(
                 Guard,
@@ -69,6 +70,7 @@ def http_app(service: Service) -> Starlette:
                 gate=Gate(lambda: service.settings.serve.max_requests),
                 body_limit=lambda: service.settings.serve.body_limit,
                 telemetry=HttpTelemetry(service.telemetry.instrumentation, PROBES),
+                attempts=limits.attempts,
             )
         ],
     )
@@ -104,13 +106,13 @@ def _tokens(file: TokenFile | None) -> Tokens | None:
     return None if file is None else file.tokens
 
 
-def _mounted(service: Service) -> list[Route]:
+def _mounted(service: Service, limits: ClientLimits) -> list[Route]:
     """MCP under `/mcp`, where the settings ask for it; what a tool of it needs, it asks for itself."""
     if service.settings.serve.mcp != "http":
         return []
     from ..mcp._mcp import mcp_asgi
 
-    return [Route("/mcp", _Role(mcp_asgi(service), Role.READ))]
+    return [Route("/mcp", _Role(mcp_asgi(service, limits), Role.READ))]
 
 
 class _Role:

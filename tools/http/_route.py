@@ -133,6 +133,7 @@ class Resource:
             raise too_many(taken)
 
     def _audit(self, request: Request, action: str, status: int) -> None:
+        visit_of(request).audited = True
         named = {key: str(value)[:64] for key, value in request.path_params.items()}
         operation = Operation.DELETE if request.method == "DELETE" else Operation.UPDATE
         actor = Actor.of(visit_of(request).caller)

@@ -32,6 +32,8 @@ class Visit:
     user_agent: str | None
     principal: Principal | None
     route: str = ""
+    audited: bool = False
+    """Whether the audit has it already."""
     headers: dict[str, str] = field(default_factory=dict[str, str])
     """Headers that the answer gets, whatever it is."""
 

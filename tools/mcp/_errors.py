@@ -32,6 +32,7 @@ _ADVICE: Final = {
     "circuit_open": "Nothing was run: nmap failed too often lately. Wait, then call again; breaker_status tells more.",
     "tool_disabled": "Nothing was run. Only an operator can change that; do not call again before one has.",
     "queue_full": "Nothing was run. Wait, then call again.",
+    "rate_limited": "Nothing was run. Wait, then call again; scan_status with wait_sec 20 replaces many calls.",
     "not_found": "scan_history lists the scans there are.",
     "forbidden": "The access token does not allow this tool.",
 }

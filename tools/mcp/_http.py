@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from ..config._settings import ServeSettings
+    from ..http._attempts import ClientLimits
     from ..service._service import Service
 
 __all__ = ["McpEndpoint"]
@@ -41,10 +42,10 @@ class McpEndpoint:
     client that only listens holds nobody up.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, limits: ClientLimits | None = None) -> None:
         self._service = service
         self._manager = StreamableHTTPSessionManager(
-            build_server(service),
+            build_server(service, limits),
             # Names and origins are checked below, by the settings as they are at the time.
             security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
             max_request_body_size=service.settings.serve.body_limit,

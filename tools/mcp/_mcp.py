@@ -10,6 +10,7 @@ from .._errors import MissingExtraError
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
 
+    from ..http._attempts import ClientLimits
     from ..service._service import Service
     from ._http import McpEndpoint
 
@@ -18,8 +19,10 @@ __all__ = ["mcp_asgi", "run_stdio"]
 _FEATURE: Final = "tracefuse serve --mcp"
 
 
-def mcp_asgi(service: Service) -> McpEndpoint:
+def mcp_asgi(service: Service, limits: ClientLimits | None = None) -> McpEndpoint:
     """The ASGI application for the path `/mcp`; it stops with the service's lifecycle.
+
+    `limits` are those that its clients have on the other paths, too; by default there are none.
 
     Call it inside the event loop that serves. Route it with `Route("/mcp", mcp_asgi(service))`: a mount
     would redirect `/mcp` to `/mcp/`.
@@ -31,7 +34,7 @@ def mcp_asgi(service: Service) -> McpEndpoint:
         from ._http import McpEndpoint
     except ImportError as error:
         raise MissingExtraError(_FEATURE, "mcp") from error
-    return McpEndpoint(service)
+    return McpEndpoint(service, limits)
 
 
 async def run_stdio(service: Service) -> None:

@@ -194,14 +194,17 @@ class KnownSurface(OperatedBreaker):
 
     async def cleanup(self) -> None:
         """Cancel and await the tasks of asynchronous listeners in this loop. No state change is lost."""
-        tasks = self._notifier.tasks if self._notifier is not None else set[asyncio.Task[None]]()
+        notifier = self._notifier
+        tasks = set[asyncio.Task[None]]() if notifier is None else notifier.tasks | notifier.waiters
         _log.info("circuit_breaker.cleanup_started name=%s", self.name)
         loop = asyncio.get_running_loop()
         mine = [task for task in tuple(tasks) if task.get_loop() is loop and task is not asyncio.current_task()]
         for task in mine:
             task.cancel()
         await asyncio.gather(*mine, return_exceptions=True)
-        tasks.difference_update(mine)
+        if notifier is not None:
+            notifier.tasks.difference_update(mine)
+            notifier.waiters.difference_update(mine)
         _log.info("circuit_breaker.cleanup_completed name=%s tasks_cleaned=%d", self.name, len(mine))
 
     def snapshot(self) -> BreakerSnapshot:
@@ -225,10 +228,10 @@ class KnownSurface(OperatedBreaker):
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return None
-        tasks = self._queue().tasks
+        waiters = self._queue().waiters
         task = loop.create_task(self._heard())
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        waiters.add(task)
+        task.add_done_callback(waiters.discard)
         return task
 
     def _open_for(self) -> float | None:

@@ -31,7 +31,7 @@ PATIENCE = 5.0
 class Notifier:
     """The queue between one breaker and its listeners."""
 
-    __slots__ = ("_last", "_name", "_queue", "_turn", "tasks")
+    __slots__ = ("_last", "_name", "_queue", "_turn", "tasks", "waiters")
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -41,6 +41,8 @@ class Notifier:
         self._turn = threading.Lock()
         self._last: asyncio.Task[None] | None = None
         self.tasks: set[asyncio.Task[None]] = set()
+        self.waiters: set[asyncio.Task[None]] = set()
+        """Tasks that only wait for `tasks`: apart, or they would wait for themselves and for each other."""
 
     def push(self, listeners: tuple[Listener, ...], event: BreakerEvent) -> None:
         """Queue `event`, with the context and the loop of the caller. Called under the breaker's lock."""
@@ -65,6 +67,7 @@ class Notifier:
         self._turn = threading.Lock()
         self._queue.clear()
         self.tasks.clear()
+        self.waiters.clear()
 
     async def settled(self) -> None:
         """Wait for the asynchronous listeners at work in this loop, for a bounded time.

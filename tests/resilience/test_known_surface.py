@@ -304,6 +304,17 @@ def test_get_stats_is_plain_data_and_a_copy(clock: FakeClock) -> None:  # CB-111
     assert again["state_history"][0]["metadata"] != {}
 
 
+async def test_forcing_without_waiting_waits_for_no_listener_that_is_not_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    breaker = make(FakeClock())
+    tasks = [breaker.force_open_nowait(), breaker.force_close_nowait(), breaker.force_open_nowait()]
+    async with asyncio.timeout(1):
+        await asyncio.gather(*(task for task in tasks if task is not None))
+        await breaker.force_close()
+    assert "callback_slow" not in caplog.text
+
+
 async def test_forms_without_waiting_have_taken_effect_when_they_return(clock: FakeClock) -> None:  # CB-103 to CB-109
     breaker = make(clock, failure_threshold=1)
     task = breaker.force_open_nowait()

@@ -100,9 +100,12 @@ class Scanner:
     def list_tools(self) -> None:
         """An MCP request, in a trace of ours."""
         trace = secrets.token_hex(16)
-        meta = {"io.modelcontextprotocol/protocolVersion": PROTOCOL, "traceparent": f"00-{trace}-{trace[:16]}-01"}
-        meta |= {"io.modelcontextprotocol/clientInfo": {"name": "live", "version": "1"}}
-        meta |= {"io.modelcontextprotocol/clientCapabilities": {}}
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": PROTOCOL,
+            "io.modelcontextprotocol/clientInfo": {"name": "live", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {},
+            "traceparent": f"00-{trace}-{trace[:16]}-01",
+        }
         body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}}
         headers = {"mcp-protocol-version": PROTOCOL, "mcp-method": "tools/list"}
         headers |= {"accept": "application/json, text/event-stream"}

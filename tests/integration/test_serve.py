@@ -231,5 +231,14 @@ def test_it_listens_on_loopback_only(tmp_path: Path, arguments: list[str], said:
 def test_a_port_that_is_taken_is_said(tmp_path: Path, listening: int) -> None:
     ran = tracefuse("serve", "--port", str(listening), env=environment(tmp_path))
     assert ran.code == 2
-    assert "in use" in ran.err
+    assert "in use; for example" in ran.err
     assert "TRACEFUSE_SERVE_PORT=0" in ran.err
+
+
+def test_an_address_that_no_interface_has_is_said_to_be_so(tmp_path: Path) -> None:
+    tokens = str(tmp_path / "tokens.json")
+    assert tracefuse("token", "create", "me", "--role", "read", "--file", tokens, env=environment(tmp_path)).code == 0
+    env = environment(tmp_path, TRACEFUSE_SERVE_TOKENS_FILE=tokens, TRACEFUSE_SERVE_INSECURE="true")
+    ran = tracefuse("serve", "--host", "192.0.2.77", "--port", "0", env=env)
+    assert (ran.code, ran.out) == (2, "")
+    assert "TRACEFUSE_SERVE_HOST='192.0.2.77' cannot be used: no interface" in ran.err

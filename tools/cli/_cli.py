@@ -219,7 +219,7 @@ def serve(host: str | None, port: int | None, mcp: str | None, sidecar: bool | N
 
 
 @cli.command()
-@click.option("--url", default="http://127.0.0.1:8080/metrics", show_default=True, help="The service's /metrics.")
+@click.option("--url", default="http://127.0.0.1:8080/metrics", show_default=True, help="The service, or its /metrics.")
 @click.option("--once", is_flag=True, help="Show one scrape and end.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the tools as CSV.")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,6 +16,7 @@ from ..history._records import Query, ScanState, UnknownScanError
 from ..nmap._export_rules import visible
 from ._history_session import opened_history
 from ._session import command_settings
+from ._wide import wide_console
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +34,6 @@ _STYLE: Final = {
 _NARROW: Final = 105
 """Columns below which whole ids and years leave no room for what was scanned."""
 _SHORT_ID: Final = 8
-_UNLIMITED: Final = 240
 _AGE: Final = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -143,10 +141,8 @@ def print_path() -> ExitCode:
 
 
 def _print_table(scans: tuple[StoredScan, ...]) -> None:
-    """As wide as it needs where no terminal limits it; in a narrow terminal with short ids and dates."""
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(width=_UNLIMITED)
+    """In a narrow terminal with short ids and dates."""
+    console = wide_console()
     console.print(_table(scans, narrow=console.width < _NARROW))
 
 

@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from .._app import build
+from ._wide import wide_console
 
 __all__ = ["list_templates"]
 
@@ -24,4 +24,4 @@ def list_templates(*, as_json: bool) -> None:
         table.add_column(column)
     for template in build().tool.templates.values():
         table.add_row(template.name, template.arguments, template.sends, template.takes)
-    Console().print(table)
+    wide_console().print(table)

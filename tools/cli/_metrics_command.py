@@ -8,12 +8,14 @@ import urllib.request
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
 from rich.live import Live
 
 from .._exit import ExitCode
+from ._bearer import bearer_headers, read_token
 from ._metrics_scrape import figures, read_scrape
 from ._metrics_svg import latency_svg
 from ._metrics_view import History, as_csv, as_json, as_table
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_URL", "show_metrics"]
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080/metrics"
+_LONGEST_REASON: Final = 200
 _TIMEOUT: Final = 5.0
 _MAX_BYTES: Final = 64 * 1024 * 1024
 
@@ -48,7 +51,8 @@ def show_metrics(
     the token of a service that asks for one: a file, because arguments are seen by every user.
     """
     try:
-        get = fetch or partial(_fetch, token=_token(token_file))
+        url = _of_metrics(url)
+        get = fetch or partial(_fetch, token=read_token(token_file))
         first = _scrape(get, url)
         if once or as_what != "table" or svg is not None:
             found = figures(first) if once else _after(first, get, url, interval, sleep)
@@ -59,6 +63,16 @@ def show_metrics(
         click.echo(f"tracefuse: no metrics from {url}: {_reason(error)}", err=True)
         return ExitCode.FAILED
     return ExitCode.DONE
+
+
+def _of_metrics(url: str) -> str:
+    """The service's own address means its metrics, too.
+
+    >>> _of_metrics("http://127.0.0.1:8080/"), _of_metrics("https://gate.example/tf/metrics")
+    ('http://127.0.0.1:8080/metrics', 'https://gate.example/tf/metrics')
+    """
+    parts = urlsplit(url)
+    return parts._replace(path="/metrics").geturl() if parts.netloc and parts.path in {"", "/"} else url
 
 
 def _scrape(get: Callable[[str], str], url: str) -> Scrape:
@@ -96,20 +110,10 @@ def _watch(last: Scrape, get: Callable[[str], str], url: str, interval: float, s
             last = scrape
 
 
-def _token(path: str | None) -> str | None:
-    if path is None:
-        return None
-    token = Path(path).read_text(encoding="utf-8").strip()
-    if not token or not token.isascii() or not token.isprintable():
-        raise ValueError(f"{path} holds no token; expected one line of printable ASCII")
-    return token
-
-
 def _fetch(url: str, *, token: str | None = None) -> str:
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url!r} is no http:// or https:// address")
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the scheme was checked
+    request = urllib.request.Request(url, headers=bearer_headers(token))  # noqa: S310 - the scheme was checked
     with _opener.open(request, timeout=_TIMEOUT) as answer:
         return str(answer.read(_MAX_BYTES).decode("utf-8", "replace"))
 
@@ -133,4 +137,9 @@ def _reason(error: Exception) -> str:
         case urllib.error.URLError(reason=reason):
             return f"{reason}; is `tracefuse serve` running there?"
         case _:
-            return str(error) or type(error).__qualname__
+            return _shortened(str(error)) or type(error).__qualname__
+
+
+def _shortened(text: str) -> str:
+    """What a parser says of a page may hold all of it."""
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."

@@ -11,7 +11,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -22,10 +21,12 @@ from ..schedule._store import ScheduleStore
 from ..schedule._view import UnknownScheduleError, coming, view_of
 from ..service._service import open_service
 from ._session import command_settings, warn
+from ._wide import wide_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..config._settings import Settings
     from ..schedule._schedule import Schedule
     from ..schedule._store import ScheduleRecord
 
@@ -56,7 +57,7 @@ def list_schedules(*, as_json: bool) -> ExitCode:
     if as_json:
         click.echo(json.dumps({"schedules": views}, indent=2))
     elif views:
-        Console().print(_table(views))
+        wide_console().print(_table(views))
     else:
         click.echo("no schedule yet; for example: tracefuse schedule add lab 127.0.0.1 --every 1h")
     return ExitCode.DONE
@@ -96,7 +97,7 @@ def run_now(name: str, *, as_json: bool) -> ExitCode:
 
 
 async def _run(schedule: Schedule, *, as_json: bool) -> ExitCode:
-    async with open_service(command_settings(), warn=warn) as service:
+    async with open_service(_quiet(command_settings()), warn=warn) as service:
         caller = Caller(CallerKind.SCHEDULE, schedule.name)
         job = await service.jobs.start(schedule.request, caller, schedule=schedule.name)
         try:
@@ -108,12 +109,27 @@ async def _run(schedule: Schedule, *, as_json: bool) -> ExitCode:
     return ExitCode.DONE if str(job.state) == "completed" else ExitCode.FAILED
 
 
+def _quiet(settings: Settings) -> Settings:
+    """A command tells its own result; of what the service logs, people at a terminal need what went wrong."""
+    if settings.logging.level != "info":
+        return settings
+    return settings.model_copy(update={"logging": settings.logging.model_copy(update={"level": "warning"})})
+
+
 def _ended(job: dict[str, Any]) -> str:
-    changes = "nothing to compare with" if job["changes"] is None else f"{job['changes']} changes"
-    return (
-        f"{job['state']}: {job['hosts_up']} hosts up, {job['ports_open']} ports open, {changes}\n"
-        f"tracefuse show {job['scan_id']}; tracefuse diff {job['scan_id']}"
-    )
+    compared = job["changes"] is not None
+    changes = _count(job["changes"], "change") if compared else "nothing to compare with"
+    lines = [
+        f"{job['state']}: {_count(job['hosts_up'], 'host')} up, {_count(job['ports_open'], 'open port')}, {changes}"
+    ]
+    if job["error"]:
+        lines.append(str(job["error"].get("message", "")))
+    lines.append(f"tracefuse show {job['scan_id']}" + (f"; tracefuse diff {job['scan_id']}" if compared else ""))
+    return "\n".join(filter(None, lines))
+
+
+def _count(number: int | None, noun: str) -> str:
+    return f"{number or 0:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _store() -> ScheduleStore:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -42,8 +44,13 @@ def listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((str(address), port), family=family, backlog=1024)
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            said = "no interface of this machine has this address; for example TRACEFUSE_SERVE_HOST=127.0.0.1"
+            raise SettingsError("TRACEFUSE_SERVE_HOST", host, said) from error
+        # `create_server` adds the address to the text, and it stands there already.
+        said = os.strerror(error.errno) if error.errno else str(error)
         raise SettingsError(
-            "TRACEFUSE_SERVE_PORT", str(port), f"{error.strerror}; for example TRACEFUSE_SERVE_PORT=0 for a free one"
+            "TRACEFUSE_SERVE_PORT", str(port), f"{said}; for example TRACEFUSE_SERVE_PORT=0 for a free one"
         ) from error
 
 

@@ -136,6 +136,25 @@ def test_what_is_no_metrics_page_is_said(capsys: pytest.CaptureFixture[str]) -> 
     assert "no metrics from" in capsys.readouterr().err
 
 
+def test_a_page_that_is_no_metrics_is_not_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    page = '{"a": "' + "x" * 5_000 + '"}'
+    assert show_metrics(once=True, fetch=lambda _: page) is ExitCode.FAILED
+    assert len(capsys.readouterr().err) < 400
+
+
+def test_the_address_of_the_service_means_its_metrics(capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[str] = []
+
+    def fetch(url: str) -> str:
+        asked.append(url)
+        return BREAKER
+
+    for url in ("http://127.0.0.1:8080", "http://127.0.0.1:8080/", "http://127.0.0.1:8080/metrics"):
+        assert show_metrics(url, once=True, fetch=fetch) is ExitCode.DONE
+    assert asked == ["http://127.0.0.1:8080/metrics"] * 3
+    assert "nmap" in capsys.readouterr().out
+
+
 @pytest.fixture
 def guarded() -> Iterator[str]:
     """A service that wants a token; /moved leads elsewhere."""

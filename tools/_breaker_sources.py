@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -106,9 +106,10 @@ class FileSource:
 
 @dataclass(frozen=True, slots=True)
 class ServiceSource:
-    """A running service, over HTTP."""
+    """A running service, over HTTP or HTTPS; `headers` go with each request, such as the one with a token."""
 
     url: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def views(self) -> list[dict[str, Any]]:
         """Every breaker of the service."""
@@ -124,14 +125,19 @@ class ServiceSource:
     def _call(self, method: str, path: str) -> Any:
         address = urlsplit(self.url)
         try:
-            connection = HTTPConnection(address.hostname or "", address.port, timeout=10)
+            kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
+            connection = kind(address.hostname or "", address.port, timeout=10)
             with closing(connection):
-                connection.request(method, path, b"{}", {"content-type": "application/json"})
-                answer = connection.getresponse()
-                body = json.loads(answer.read(_ANSWER_LIMIT))
+                connection.request(method, path, b"{}", {**self.headers, "content-type": "application/json"})
+                with connection.getresponse() as answer:
+                    body = json.loads(answer.read(_ANSWER_LIMIT))
         except (OSError, ValueError, HTTPException) as error:
             expected = f"no Tracefuse service answers there ({error}); for example http://127.0.0.1:8080"
             raise SettingsError("--url", self.url, expected) from error
+        if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            role = "read" if method == "GET" else "operate"
+            wanted = f"it wants a token that may {role}; give it with --token-file FILE"
+            raise SettingsError("--url", self.url, f"the service answered {answer.status}: {wanted}")
         if answer.status != HTTPStatus.OK:
             raise SettingsError("--url", self.url, f"the service answered {answer.status}: {body.get('detail', body)}")
         return body

@@ -22,6 +22,8 @@ def _found_in(command: Callable[..., None]) -> Callable[..., None]:
     command = click.option("--state", type=state, help="A state file.  [default: the one scans of this user use]")(
         command
     )
+    token = click.Path(dir_okay=False)
+    command = click.option("--token-file", type=token, help="File with the token, if the service wants one.")(command)
     return click.option("--url", help="A running service, for example http://127.0.0.1:8080.")(command)
 
 
@@ -39,35 +41,35 @@ def breakers() -> None:
 
 @breakers.command("list")
 @_found_in
-def breakers_list(url: str | None, state: str | None, as_json: bool) -> None:
+def breakers_list(url: str | None, state: str | None, token_file: str | None, as_json: bool) -> None:
     """Every breaker: its state, when it tries again, its calls."""
     with exit_codes(as_json=as_json):
         from ._breakers_command import find_source, show_breakers
 
-        sys.exit(show_breakers(find_source(url, state), as_json=as_json))
+        sys.exit(show_breakers(find_source(url, state, token_file), as_json=as_json))
 
 
 @breakers.command("watch")
 @click.option("--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds.")
 @_found_in
-def breakers_watch(interval: float, url: str | None, state: str | None, as_json: bool) -> None:
+def breakers_watch(interval: float, url: str | None, state: str | None, token_file: str | None, as_json: bool) -> None:
     """The same, anew each second, until Ctrl-C; with --json a line each time."""
     with exit_codes(as_json=as_json):
         from ._breakers_command import find_source, follow_breakers, watch_breakers
 
         follow = follow_breakers if as_json else watch_breakers
-        sys.exit(follow(find_source(url, state), interval=interval))
+        sys.exit(follow(find_source(url, state, token_file), interval=interval))
 
 
 @breakers.command("history")
 @click.argument("name")
 @_found_in
-def breakers_history(name: str, url: str | None, state: str | None, as_json: bool) -> None:
+def breakers_history(name: str, url: str | None, state: str | None, token_file: str | None, as_json: bool) -> None:
     """The changes of state of the breaker NAME, oldest first."""
     with exit_codes(as_json=as_json):
         from ._breakers_command import find_source, show_history
 
-        sys.exit(show_history(find_source(url, state), name, as_json=as_json))
+        sys.exit(show_history(find_source(url, state, token_file), name, as_json=as_json))
 
 
 def _operation(action: str, teaches: str) -> None:
@@ -76,11 +78,11 @@ def _operation(action: str, teaches: str) -> None:
     @breakers.command(action, help=teaches)
     @click.argument("name")
     @_found_in
-    def run(name: str, url: str | None, state: str | None, as_json: bool) -> None:
+    def run(name: str, url: str | None, state: str | None, token_file: str | None, as_json: bool) -> None:
         with exit_codes(as_json=as_json):
             from ._breakers_command import find_source, operate
 
-            sys.exit(operate(find_source(url, state), name, action, as_json=as_json))
+            sys.exit(operate(find_source(url, state, token_file), name, action, as_json=as_json))
 
 
 _operation("open", "Open the breaker NAME for one recovery time.")

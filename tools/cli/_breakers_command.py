@@ -16,6 +16,8 @@ from rich.table import Table
 from .._breaker_sources import FileSource, ServiceSource, UnknownBreakerError
 from .._breakers import breaker_config
 from .._exit import ExitCode
+from ..config._settings import SettingsError
+from ._bearer import bearer_headers, read_token
 from ._session import command_settings
 
 if TYPE_CHECKING:
@@ -28,12 +30,19 @@ __all__ = ["find_source", "follow_breakers", "operate", "show_breakers", "show_h
 _STYLE = {"CLOSED": "green", "OPEN": "bold red", "HALF_OPEN": "yellow"}
 
 
-def find_source(url: str | None, state: str | None) -> BreakerSource:
+def find_source(url: str | None, state: str | None, token_file: str | None = None) -> BreakerSource:
     """The running service at `url`; else the state file `state`, by default the one that scans on this machine use."""
     if url is not None:
-        return ServiceSource(url)
+        return ServiceSource(url, bearer_headers(_token(token_file)))
     settings = command_settings()
     return FileSource(settings.breaker_file if state is None else Path(state), breaker_config(settings))
+
+
+def _token(path: str | None) -> str | None:
+    try:
+        return read_token(path)
+    except (OSError, ValueError) as error:
+        raise SettingsError("--token-file", str(path), str(error)) from error
 
 
 def show_breakers(source: BreakerSource, *, as_json: bool) -> ExitCode:

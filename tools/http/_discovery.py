@@ -4,33 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response
 
 from .._threads import in_thread
-from ..history._records import Query, ScanState
-from ..nmap import report_from_dict
-from ..nmap._coverage import coverage_of
 from ._input import parse_query
 from ._models import DiscoveryQuery, TargetGroups
 from ._problem import ProblemError
 from ._route import Answer, Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
     from starlette.requests import Request
 
-    from ..history._history import History
-    from ..nmap import Host, Port, Report
-    from ..nmap._coverage import Coverage
+    from ..history._ports import OpenPort
     from ..service._service import Service
 
-__all__ = ["DiscoveryFace", "found_targets"]
-
-_MOST_SCANS: Final = 200
-"""Scans that are looked at, the newest first."""
+__all__ = ["DiscoveryFace", "target_group"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,57 +48,30 @@ class DiscoveryFace:
             raise ProblemError(404, "discovery_off", detail)
         port = parse_query(request, DiscoveryQuery).port
         since = self.wall_clock() - timedelta(seconds=chosen.max_age)
-        return JSONResponse(await in_thread(lambda: found_targets(_reports(self.service.history, since), port)))
+        found = await in_thread(lambda: self.service.history.last_open_ports(port, since))
+        return JSONResponse([target_group(one) for one in found])
 
 
-def found_targets(scans: Iterable[tuple[str, Report]], port: int) -> list[dict[str, object]]:
-    """The hosts on which TCP `port` was open when it was looked at last; `scans` are ids and reports, newest first.
+def target_group(found: OpenPort) -> dict[str, object]:
+    """The port as a target, with labels that relabelling can use; `__meta_` ones vanish unless they are.
 
-    >>> from tracefuse.tools.nmap._host import Address, Host, Port
-    >>> from tracefuse.tools.nmap._report import Report
-    >>> host = Host("up", (Address("10.0.0.7"),), ports=(Port("tcp", 9100, "open"),))
-    >>> found_targets([("ab", Report(hosts=(host,)))], 9100)[0]["targets"]
-    ['10.0.0.7:9100']
+    >>> from tracefuse.tools.history._ports import OpenPort
+    >>> found = OpenPort("10.0.0.7", "tcp", 9100, "ab", datetime(2026, 1, 2, tzinfo=UTC), service="jetdirect")
+    >>> group = target_group(found)
+    >>> group["targets"], group["labels"]["__meta_tracefuse_service"]
+    (['10.0.0.7:9100'], 'jetdirect')
     """
-    seen: set[str] = set()
-    newer: list[Coverage] = []
-    groups: list[dict[str, object]] = []
-    for scan_id, report in scans:
-        covered = coverage_of(report)
-        for host in report.hosts:
-            state = next((one for one in host.ports if one.protocol == "tcp" and one.number == port), None)
-            unknown = state is None and host.is_up and not covered.covers_port("tcp", port)
-            # A later scan that looked there and does not list it did not find it.
-            if host.address in seen or unknown or any(later.covers_host(host) for later in newer):
-                continue
-            seen.add(host.address)
-            if state is not None and state.state == "open":
-                groups.append({"targets": [_target(host.address, port)], "labels": _labels(scan_id, host, state)})
-        if covered.covers_port("tcp", port):
-            newer.append(covered)
-    return groups
-
-
-def _reports(history: History, since: datetime) -> Iterator[tuple[str, Report]]:
-    for scan in history.find(Query(state=ScanState.COMPLETED, since=since, limit=_MOST_SCANS)).scans:
-        document = history.document(scan.scan_id)
-        if document is not None:
-            yield scan.scan_id, report_from_dict(document["report"])
+    given = {
+        "scan_id": found.scan_id,
+        "hostname": found.hostname or "",
+        "port": str(found.port),
+        "service": found.service or "",
+        "product": found.product or "",
+        "version": found.version or "",
+    }
+    labels = {f"__meta_tracefuse_{name}": value for name, value in given.items()}
+    return {"targets": [_target(found.address, found.port)], "labels": labels}
 
 
 def _target(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def _labels(scan_id: str, host: Host, port: Port) -> dict[str, str]:
-    """Labels that relabelling can use; `__meta_` ones vanish unless they are."""
-    service = port.service
-    given = {
-        "scan_id": scan_id,
-        "hostname": host.name or "",
-        "port": str(port.number),
-        "service": service.name if service else "",
-        "product": (service.product or "") if service else "",
-        "version": (service.version or "") if service else "",
-    }
-    return {f"__meta_tracefuse_{name}": value for name, value in given.items()}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TypedDict, cast
-
-from tracefuse.telemetry import redact
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..config._model import SETTINGS, Settings
 from ..config._table import toml_value
+from ..config._view import settings_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,20 +23,10 @@ __all__ = [
     "json_schema",
     "problem_view",
     "setting_views",
-    "settings_view",
 ]
 
 SettingView = TypedDict("SettingView", {"name": str, "value": Any, "from": str, "kind": str, "restart": bool})
 """One setting: its value as JSON without secrets, where it comes from, and whether a change needs a restart."""
-
-
-def settings_view(settings: Settings) -> dict[str, Any]:
-    """The values as JSON, in their sections, without what looks like a secret.
-
-    >>> settings_view(Settings())["policy"]["max_addresses"]
-    1024
-    """
-    return {name: _redacted(value) for name, value in settings.model_dump(mode="json").items()}
 
 
 def setting_views(configuration: Configuration, *, changed: bool = False) -> list[SettingView]:
@@ -116,11 +105,3 @@ def _example_lines() -> Iterator[str]:
 def _sentence(setting: Setting) -> str:
     text = "; ".join(part for part in (setting.description, setting.range) if part)
     return f"{text[:1].upper()}{text[1:]}.{' Read at the start only.' if setting.needs_restart else ''}"
-
-
-def _redacted(value: object) -> Any:
-    if isinstance(value, dict):
-        return {key: _redacted(inner) for key, inner in cast("dict[str, object]", value).items()}
-    if isinstance(value, list):
-        return [_redacted(inner) for inner in cast("list[object]", value)]
-    return redact(value) if isinstance(value, str) else value

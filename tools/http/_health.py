@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import JSONResponse, Response
 
-from tracefuse.telemetry import HealthStatus, MetricsManager, redact
+from tracefuse.telemetry import HealthStatus, MetricsManager
 
+from ..config._view import settings_view
 from ._input import parse_query
 from ._models import ConfigBody, HealthBody, MetricsQuery, ProbeBody
 from ._route import Answer, Endpoint
@@ -32,9 +33,6 @@ PROBES: Final = ("/livez", "/readyz", "/startupz", "/metrics")
 _RECENT: Final = 1.0
 _METRICS: Final = ("text/plain", "application/openmetrics-text", "application/json")
 _HEALTH: Final = {HealthStatus.HEALTHY: 200, HealthStatus.DEGRADED: 207, HealthStatus.UNHEALTHY: 503}
-_SECRET: Final = ("password", "secret", "token", "key", "credential")
-_PATHS: Final = frozenset({"tokens_file", "tls_key"})
-"""Settings that name a file which holds a secret, and hold none themselves."""
 
 
 class Readiness:
@@ -78,7 +76,8 @@ class HealthFace:
                      summary="Whether it may be given work"),
             Endpoint(method="GET", path="/startupz", handle=self.started, role=None, tag="health", answers=probe,
                      summary="Whether it has come up"),
-            Endpoint(method="GET", path="/config", handle=self.config, summary="The settings in force, without secrets",
+            Endpoint(method="GET", path="/config", handle=self.config, tag="health",
+                     summary="The settings in force, without secrets, and their version",
                      answers={200: Answer("the settings", ConfigBody)}),
         ]  # fmt: skip
 
@@ -115,9 +114,10 @@ class HealthFace:
         return Response(exposition.body, headers={"content-type": exposition.content_type})
 
     async def config(self, request: Request) -> Response:
-        """The settings; what is a secret by its name, or looks like one, is not told."""
+        """The settings, without secrets, and which configuration that is."""
         del request
-        return JSONResponse(_without_secrets(self.service.settings.model_dump(mode="json")))
+        engine = self.service.app.engine
+        return JSONResponse({**settings_view(engine.settings), "version": asdict(engine.version)})
 
 
 def health_of(found: SystemHealth) -> dict[str, Any]:
@@ -129,18 +129,3 @@ def _probe(found: SystemHealth) -> Response:
     """A probe's answer needs no details: those are for who may see them."""
     checks = {one.name: one.status.value for one in found.checks}
     return JSONResponse({"status": found.status.value, "checks": checks}, status_code=200 if found.ok else 503)
-
-
-def _without_secrets(value: Any, name: str = "") -> Any:
-    match value:
-        case dict():
-            section = cast("dict[str, Any]", value)
-            return {key: _without_secrets(inner, key) for key, inner in section.items()}
-        case [*entries]:
-            return [_without_secrets(inner, name) for inner in entries]
-        case None:
-            return None
-        case _ if name not in _PATHS and any(part in name.lower() for part in _SECRET):
-            return "[redacted]"
-        case _:
-            return redact(value) if isinstance(value, str) else value

@@ -249,8 +249,17 @@ class SchedulesBody(_Told):
     schedules: list[ScheduleBody]
 
 
+class ConfigVersionBody(BaseModel):
+    """Which configuration is in force: 1 at the start and one more with each reload, and a digest of its values."""
+
+    number: int
+    digest: str
+
+
 class ConfigBody(_Told):
-    """The settings in force, section by section."""
+    """The settings in force, section by section, and which configuration that is."""
+
+    version: ConfigVersionBody
 
 
 class TargetGroup(BaseModel):

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracefuse.tools import Settings, SettingsError, load_settings
-from tracefuse.tools.cli._config_view import configuration_view, example_file, json_schema, settings_view
+from tracefuse.tools.cli._config_view import configuration_view, example_file, json_schema
 from tracefuse.tools.config._check import check_settings
 from tracefuse.tools.config._errors import Origin, OriginKind
 from tracefuse.tools.config._legacy_environ import LEGACY_SECTIONS, LEGACY_VARIABLES
 from tracefuse.tools.config._settings import SETTINGS, ConfigSource, SettingsWarning, load_configuration
 from tracefuse.tools.config._table import shown, toml_value, value_at
+from tracefuse.tools.config._view import settings_view
 
 ROOT = Path(__file__).parents[3]
 NO_FILE = {"TRACEFUSE_CONFIG": ""}

@@ -15,6 +15,7 @@ from support.mcp_service import failing_nmap, hanging_nmap, quick_nmap
 from support.polling import until
 from tracefuse.telemetry.testing import InMemoryTelemetry
 from tracefuse.tools import BreakerSettings, ServeSettings
+from tracefuse.tools.config._view import settings_view
 from tracefuse.tools.http._auth import Role
 from tracefuse.tools.http._guard import principal_of
 
@@ -286,6 +287,9 @@ async def test_the_settings_are_shown_without_secrets(tmp_path: Path, memory: In
         answer = await face.client.get("/config")
         assert answer.json()["serve"]["port"] == 8080
         assert "hunter2" not in answer.text
+        version = face.service.app.version
+        assert answer.json()["version"] == {"number": version.number, "digest": version.digest}
+        assert {**answer.json(), "version": None} == {**settings_view(face.service.settings), "version": None}
 
 
 async def test_the_index_lists_what_there_is(face: Face) -> None:

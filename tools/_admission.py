@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tracefuse.telemetry import Attribute, Event, SeverityNumber, emit_event
 
 from ._policy import PolicyViolation
+from ._threads import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
+    from concurrent.futures import Executor
 
     from opentelemetry import trace
 
@@ -31,7 +33,7 @@ ResultT = TypeVar("ResultT")
 
 
 class Admission(Generic[RequestT, PlanT, EventT, ResultT]):
-    """Admits the requests of one tool."""
+    """Admits the requests of one tool; `planning` has the threads for plans that may block."""
 
     def __init__(
         self,
@@ -40,18 +42,20 @@ class Admission(Generic[RequestT, PlanT, EventT, ResultT]):
         instrumentation: Instrumentation,
         scans: ScanInstruments,
         clock: Callable[[], float],
+        planning: Executor | None = None,
     ) -> None:
         self._tool = tool
+        self._planning = planning
         self._places = places
         self._logger = instrumentation.logger
         self._scans = scans
         self._clock = clock
 
     async def plan(self, request: RequestT, span: trace.Span) -> PlanT:
-        """Plan here, or in a thread where that may block; slow names then hold up nobody who has addresses."""
+        """Plan here, or in a thread where that may block; slow names then hold up nobody but those who gave some."""
         try:
             if self._tool.may_block(request):
-                plan = await asyncio.to_thread(self._tool.plan, request)
+                plan = await beside(self._planning, partial(self._tool.plan, request))
             else:
                 plan = self._tool.plan(request)
         except PolicyViolation as violation:

@@ -8,6 +8,7 @@ Nothing else constructs these for itself, and nothing is kept at module level.
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -23,6 +24,7 @@ from ._places import Places
 from ._policy import Rule
 from ._queue import QueueLimits
 from ._runner import Completed, Runner
+from ._threads import beside
 from .config._settings import Settings, SettingsError, digest, load_settings
 from .jobs._switch import TOOL_DISABLED
 from .nmap._changes import ChangeKind
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 __all__ = ["App", "CompletedScan", "ConfigVersion", "Engine", "ScanRecorder", "ScanStream", "build", "build_tool"]
 
 CompletedScan: TypeAlias = "Completed[ScanPlan, Report]"
+_PLANNING = 8
+"""Threads that look up names: their own, so that slow names cannot keep the history's readers waiting."""
 _PORT_STATES = ("open", "closed", "filtered", "unfiltered", "open|filtered", "closed|filtered")
 """The six states that nmap knows (Reference Guide, "Port Scanning Basics")."""
 
@@ -88,6 +92,7 @@ class App:
     engine: Engine
     breakers: Breakers
     places: Places
+    planning: ThreadPoolExecutor
     _assemble: Callable[[Settings, int], Engine]
 
     @property
@@ -116,7 +121,8 @@ class App:
         return self.breakers.registry.get(self.tool.name)
 
     def close(self) -> None:
-        """Let go of what outlives a scan: the breakers' states are stored."""
+        """Let go of what outlives a scan: the breakers' states are stored, and no more names are looked up."""
+        self.planning.shutdown(wait=False, cancel_futures=True)
         self.breakers.close()
 
     def prepare(self, settings: Settings) -> Callable[[], None]:
@@ -141,6 +147,10 @@ class App:
         """Put `settings` in force, all of them or, when one cannot be used, none; see `prepare`."""
         self.prepare(settings)()
         return self.version
+
+    async def plan(self, request: ScanRequest) -> ScanPlan:
+        """What `request` would run; starts nothing. Raises PolicyViolation."""
+        return await beside(self.planning, partial(self.tool.plan, request))
 
     async def scan(
         self,
@@ -207,6 +217,7 @@ def build(
     instrumentation = instrumentation or Instrumentation.from_providers()
     breakers = Breakers(settings, instrumentation, store)
     breaker, places = breakers.registry.get(Nmap.name), Places(_queue_limits(settings))
+    planning = ThreadPoolExecutor(_PLANNING, "tracefuse-plan")
     scans = ScanInstruments(instrumentation)
     scans.declare(
         Nmap.name, rules=(*Rule, TOOL_DISABLED), kinds=ChangeKind, host_states=("up", "down"), port_states=_PORT_STATES
@@ -226,13 +237,14 @@ def build(
             ),
             workdir=settings.cache_dir / "runs",
             places=places,
+            planning=planning,
             instrumentation=instrumentation,
             grace=settings.nmap.grace,
             record_arguments=settings.telemetry.record_arguments,
         )
         return Engine(settings, ConfigVersion(number, digest(settings)), tool, runner)
 
-    return App(assemble(settings, 1), breakers, places, assemble)
+    return App(assemble(settings, 1), breakers, places, planning, assemble)
 
 
 def build_tool(settings: Settings) -> Nmap:

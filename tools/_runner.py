@@ -37,6 +37,7 @@ from .history._recorder import NoRecord
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
+    from concurrent.futures import Executor
     from pathlib import Path
 
     from opentelemetry import trace
@@ -88,6 +89,7 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
         observe: makes the tool's observer for one attempt.
         workdir: the empty folder to run in.
         places: how many run at once, and who is next; by default some.
+        planning: the threads for plans that may block; by default those of the event loop.
         instrumentation: where to tell it; by default the global providers.
         spawn: starts a command.
         grace: seconds between asking a child to end and killing it.
@@ -105,6 +107,7 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
         observe: Callable[[], Observer[EventT, ResultT]],
         workdir: Path,
         places: Places | None = None,
+        planning: Executor | None = None,
         instrumentation: Instrumentation | None = None,
         spawn: Spawn = spawn,
         grace: float = 2.0,
@@ -120,7 +123,7 @@ class Runner(Generic[RequestT, PlanT, EventT, ResultT]):
         self._tracer = instrumentation.tracer
         self._executions = ToolInstruments(instrumentation)
         self._scans = ScanInstruments(instrumentation)
-        self._admission = Admission(tool, places or Places(), instrumentation, self._scans, clock)
+        self._admission = Admission(tool, places or Places(), instrumentation, self._scans, clock, planning)
         self._attempts = Attempts(
             tool=tool,
             locate=locate,

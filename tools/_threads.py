@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Executor
 
-__all__ = ["in_thread"]
+__all__ = ["beside", "in_thread"]
 
 _T = TypeVar("_T")
 
@@ -36,3 +37,14 @@ async def in_thread(work: Callable[[], _T]) -> _T:
         future.exception()
         raise cancelled
     return future.result()
+
+
+async def beside(executor: Executor | None, work: Callable[[], _T]) -> _T:
+    """Do `work` in a thread of `executor`, by default the loop's own, in the context of the caller.
+
+    A cancellation is raised at once; what is done by then goes on, and nobody hears of it.
+
+    >>> asyncio.run(beside(None, lambda: 6 * 7))
+    42
+    """
+    return await asyncio.get_running_loop().run_in_executor(executor, copy_context().run, work)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from .._breaker_sources import view_of
@@ -55,7 +54,7 @@ async def explain_policy(call: Call, arguments: ExplainInput) -> Answer:
         return Answer(ExplainOutput(allowed=None, summary=text, policy=policy), text)
     try:
         call.service.jobs.switch.check()
-        plan = await asyncio.to_thread(tool.plan, arguments.request())
+        plan = await call.service.app.plan(arguments.request())
     except (PolicyViolation, ToolDisabledError) as violation:
         error = error_output(violation)
         output = ExplainOutput(allowed=False, summary=f"Not allowed: {violation}", violation=error, policy=policy)

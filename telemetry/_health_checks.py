@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import shutil
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["breaker_check", "executable_check", "exporter_check", "writable_check"]
 
 _FULL: Final = 0.8
+_LONGEST_ANSWER: Final = 65_536
 _TEXTS: Final = "a sequence of texts, for example ('--version',)"
 
 
@@ -104,7 +108,7 @@ def executable_check(
 ) -> Callable[[], Awaitable[HealthCheckResult]]:
     """Unhealthy unless `program` is found and answers `arguments` with success; the message is its first line.
 
-    It is run without a shell, and killed when the check is late.
+    It is run without a shell, and killed with all it started when the check is late or it writes without end.
 
     >>> import sys
     >>> asyncio.run(executable_check(sys.executable)()).message.split()[0]
@@ -121,22 +125,45 @@ def executable_check(
         path = shutil.which(program)
         if path is None:
             return HealthCheckResult("executable", HealthStatus.UNHEALTHY, f"{program} is not installed")
-        pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            path, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=asyncio.subprocess.STDOUT
+            path,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
-            output, _ = await process.communicate()
-        except asyncio.CancelledError:
-            process.kill()
-            await process.wait()
-            raise
+            output = await _beginning(process.stdout)
+            if len(output) <= _LONGEST_ANSWER:
+                await process.wait()
+        finally:
+            await _gone(process)
+        if len(output) > _LONGEST_ANSWER:
+            return HealthCheckResult("executable", HealthStatus.UNHEALTHY, f"{program} writes without end")
         said = output[:4096].decode("utf-8", "replace").strip().partition("\n")[0][:200]
         status = HealthStatus.HEALTHY if process.returncode == 0 else HealthStatus.UNHEALTHY
         metadata = {"path": path, "returncode": process.returncode}
         return HealthCheckResult("executable", status, said, metadata=metadata)
 
     return check
+
+
+async def _beginning(stream: asyncio.StreamReader | None) -> bytes:
+    """What is written there, up to a little more than an answer may have."""
+    output = bytearray()
+    while stream is not None and len(output) <= _LONGEST_ANSWER and (chunk := await stream.read(_LONGEST_ANSWER + 1)):
+        output += chunk
+    return bytes(output)
+
+
+async def _gone(process: asyncio.subprocess.Process) -> None:
+    """Kill what is left of it, its children too, and wait for its end; it may have ended this moment."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        # Reads what is still in the pipe, for the end of a process is told only after that of its pipes.
+        await process.communicate()
 
 
 def writable_check(folder: str | Path) -> Callable[[], HealthCheckResult]:

@@ -194,6 +194,35 @@ async def test_programs_are_found_and_asked(monitor: HealthMonitor) -> None:
     assert (await monitor.ready()).checks[0].message == "no answer within 0.3 s"
 
 
+async def test_a_program_that_writes_without_end_is_unhealthy_soon_and_gone(tmp_path: Path) -> None:
+    program = tmp_path / "endless"
+    program.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nyes\n", encoding="utf-8")
+    program.chmod(0o755)
+    async with asyncio.timeout(10):
+        result = await executable_check(str(program))()
+    assert (result.status, result.message) == (HealthStatus.UNHEALTHY, f"{program} writes without end")
+    group = int((tmp_path / "pid").read_text())
+    living = [path for path in Path("/proc").glob("[0-9]*/stat") if _in_group(path, group)]
+    assert living == []
+
+
+def _in_group(stat: Path, group: int) -> bool:
+    try:
+        state, _, pgrp = stat.read_text().rpartition(")")[2].split()[:3]
+    except OSError:
+        return False
+    return int(pgrp) == group and state not in "ZX"
+
+
+async def test_a_check_that_is_given_up_just_as_its_program_ends_says_nothing_of_it() -> None:
+    for _ in range(20):
+        check = asyncio.ensure_future(executable_check(sys.executable, ("-c", ""))())
+        await asyncio.sleep(0.02)
+        check.cancel()
+        await asyncio.gather(check, return_exceptions=True)
+        assert check.cancelled() or check.result().status is HealthStatus.HEALTHY
+
+
 @pytest.mark.parametrize("mode", ["normal", "refusing"])
 def test_an_exporter_without_a_receiver_degrades(otlp_receiver: Any, mode: str) -> None:
     with InMemoryTelemetry(otlp_receiver("http/protobuf", mode).environ) as memory:

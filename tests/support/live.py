@@ -10,6 +10,7 @@ import math
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -123,10 +124,11 @@ class Scanner:
 
 
 @contextmanager
-def serving(collector: Collector, directory: Path, port: int) -> Iterator[Scanner]:
+def serving(collector: Collector, directory: Path, port: int, watched: int) -> Iterator[Scanner]:
+    """The service, which looks at the port `watched` every two seconds, as scheduled."""
     broken = directory / "broken"
     settings = directory / "tracefuse.toml"
-    settings.write_text(f'[schedules.lab]\ntargets = ["127.0.0.1"]\nextra_args = "-p {port}"\nevery = "5s"\n')
+    settings.write_text(f'[schedules.lab]\ntargets = ["127.0.0.1"]\nextra_args = "-p {watched}"\nevery = "2s"\n')
     variables = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.grpc}",
         "OTEL_METRIC_EXPORT_INTERVAL": "500",
@@ -235,7 +237,8 @@ def living(collector_binary: Path, directory: Path) -> Iterator[Live]:
         }
         collector = stack.enter_context(running(collector_binary, directory, settings))
         prometheus = stack.enter_context(scraping(collector, directory))
-        scanner = stack.enter_context(serving(collector, directory, stack.enter_context(greeting())))
+        (watched,) = free_ports(1)
+        scanner = stack.enter_context(serving(collector, directory, stack.enter_context(greeting()), watched))
         steady, cut_off = recorder(collector, "recorder"), recorder(collector, "cut-off", **nowhere())
         for telemetry in (steady, cut_off):
             stack.callback(telemetry.shutdown, 2.0)
@@ -248,6 +251,8 @@ def living(collector_binary: Path, directory: Path) -> Iterator[Live]:
             lose(steady, 1, 1_500_000, StatusCode.OK)
             lose(cut_off, 50, 10)
             live.await_turn(turn, collector, counted)
+        # Found closed until now: a change, which the dashboards show and an alert tells of.
+        stack.enter_context(socket.create_server(("127.0.0.1", watched)))
         miss_an_export(collector, scanner)
         yield live
 

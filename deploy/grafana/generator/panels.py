@@ -45,10 +45,13 @@ def lines(
     return _over_time(panel, title, about, queries, unit, width, exemplars=exemplars)
 
 
-def bars(title: str, about: str, queries: Mapping[str, str], *, unit: str = "short", width: int = 12) -> Any:
-    """Stacked bars over time: how many, of which kind."""
+def bars(
+    title: str, about: str, queries: Mapping[str, str], *, unit: str = "short", width: int = 12, empty: str = "no data"
+) -> Any:
+    """Stacked bars over time: how many, of which kind; `empty` without any."""
     stacked = common.StackingConfig().mode(options.StackingMode.NORMAL)
     panel = timeseries.Panel().draw_style(options.GraphDrawStyle.BARS).fill_opacity(80).stacking(stacked)
+    panel = panel.no_value(empty)
     return _over_time(panel, title, about, queries, unit, width)
 
 
@@ -72,11 +75,13 @@ def number(
     return _panel(panel, title, about, {legend: query}, unit, width, 4, instant=True)
 
 
-def ranking(title: str, about: str, queries: Mapping[str, str], *, unit: str = "short", width: int = 8) -> Any:
-    """The values now as horizontal bars, one for each series."""
+def ranking(
+    title: str, about: str, queries: Mapping[str, str], *, unit: str = "short", width: int = 8, empty: str = "no data"
+) -> Any:
+    """The values now as horizontal bars, one for each series; `empty` without any."""
     panel = bargauge.Panel().orientation(options.VizOrientation.HORIZONTAL).min(0)
     panel = panel.display_mode(options.BarGaugeDisplayMode.BASIC).thresholds(_thresholds(None))
-    panel = panel.reduce_options(_latest())
+    panel = panel.reduce_options(_latest()).no_value(empty)
     return _panel(panel, title, about, queries, unit, width, 8, instant=True)
 
 

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from tracefuse.telemetry import INSTRUMENTS, Attribute
 
-__all__ = ["by", "collector", "derived", "graph", "growth", "increase", "quantile", "rate", "sdk", "select", "share"]
+__all__ = [
+    "by",
+    "collector",
+    "derived",
+    "graph",
+    "growth",
+    "happened",
+    "increase",
+    "quantile",
+    "rate",
+    "sdk",
+    "select",
+    "share",
+]
 
 _SERVICE = ('job=~"$job"', 'instance=~"$instance"')
 _COLLECTOR = ('instance=~"$collector"',)
@@ -59,6 +72,11 @@ def increase(series: str) -> str:
 def growth(series: str) -> str:
     """How many in the dashboard's whole time range."""
     return f"increase({series}[$__range])"
+
+
+def happened(counted: str) -> str:
+    """Without the series at 0: those of kinds that are declared beforehand would crowd the legend."""
+    return f"{counted} > 0"
 
 
 def share(labels: str, part: str, whole: str) -> str:

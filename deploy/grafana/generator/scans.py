@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from frame import SERVICE, TOOL, Dashboard, assemble
 from panels import bars, lines, number, ranking
-from queries import by, derived, growth, increase, quantile, rate, select
+from queries import by, derived, growth, happened, increase, quantile, rate, select
 
 __all__ = ["scans"]
 
@@ -122,16 +122,22 @@ def _exposure() -> list[object]:
     scanned = by("tool", rate(select(_DURATION, suffix="_count")))
     open_ports = by("tool", rate(select(_PORTS, 'state="open"')))
     return [
-        bars("Hosts by state", "As scans report them.", {"{{state}}": by("state", increase(select(_HOSTS)))}, width=8),
-        bars("Ports by state", "As scans report them.", {"{{state}}": by("state", increase(select(_PORTS)))}, width=8),
+        bars("Hosts by state", "As scans report them.", {"{{state}}": _counted("state", select(_HOSTS))}, width=8),
+        bars("Ports by state", "As scans report them.", {"{{state}}": _counted("state", select(_PORTS))}, width=8),
         lines("Open ports per scan", "The mean.", {"{{tool}}": f"{open_ports} / ({scanned} > 0)"}, width=8),
         bars(
             "Changes by kind",
             "What differs from the scan before: hosts new or gone, ports opened or closed, services, versions.",
-            {"{{kind}}": by("kind", increase(select(_CHANGES)))},
+            {"{{kind}}": _counted("kind", select(_CHANGES))},
             width=16,
+            empty="no changes",
         ),
-        ranking("Changes in the time range", "By kind.", {"{{kind}}": by("kind", growth(select(_CHANGES)))}),
+        ranking(
+            "Changes in the time range",
+            "By kind.",
+            {"{{kind}}": happened(by("kind", growth(select(_CHANGES))))},
+            empty="no changes",
+        ),
     ]
 
 
@@ -140,8 +146,19 @@ def _policy() -> list[object]:
         bars(
             "Refusals by rule",
             "Nothing was started for these. A burst is a misunderstanding or somebody trying doors.",
-            {"{{rule}}": by("rule", increase(_REFUSALS))},
+            {"{{rule}}": _counted("rule", _REFUSALS)},
             width=16,
+            empty="no refusals",
         ),
-        ranking("Refusals in the time range", "By rule.", {"{{rule}}": by("rule", growth(_REFUSALS))}),
+        ranking(
+            "Refusals in the time range",
+            "By rule.",
+            {"{{rule}}": happened(by("rule", growth(_REFUSALS)))},
+            empty="no refusals",
+        ),
     ]
+
+
+def _counted(label: str, series: str) -> str:
+    """How many at each point of a panel, of those values of `label` that there were."""
+    return happened(by(label, increase(series)))

@@ -208,7 +208,11 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "serve", folder]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        # The audit lines of refused scans are part of what they cost.
+        with (
+            (Path(folder) / "log").open("wb") as log,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as child,
+        ):
             try:
                 assert child.stdout is not None
                 ours, plain, scan_id = child.stdout.readline().split()

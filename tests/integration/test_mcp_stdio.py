@@ -134,3 +134,20 @@ def test_a_scan_survives_the_service_as_an_interrupted_one(tmp_path: Path) -> No
             service.call(1, "scan_result", scan_id=scan_id)
             found = service.answer(1)["result"]["structuredContent"]
         assert (found["state"], found["complete"], len(found["hosts"])) == ("interrupted", False, hosts)
+
+
+def test_a_client_that_hangs_up_and_insists_does_not_wait_for_scans_and_keeps_what_they_found(tmp_path: Path) -> None:
+    env = environment(tmp_path, TRACEFUSE_NMAP_PATH=hanging_nmap(tmp_path), TRACEFUSE_SERVE_GRACE="60")
+    with wire(env) as service:
+        service.call(1, "scan_start", target="10.0.0.7", extra_args="-p 22")
+        scan_id = service.answer(1)["result"]["structuredContent"]["scan_id"]
+        eventually(lambda: process_of(tmp_path), "nmap to run")
+        assert service.process.stdin is not None
+        service.process.stdin.close()
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(20) == 0
+    assert process_of(tmp_path) is None
+    with wire(env) as service:
+        service.call(1, "scan_result", scan_id=scan_id)
+        found = service.answer(1)["result"]["structuredContent"]
+    assert (found["state"], len(found["hosts"])) == ("interrupted", 1)

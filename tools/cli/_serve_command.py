@@ -77,8 +77,23 @@ async def _serve_stdio(settings: Settings, source: ConfigSource) -> None:
         click.echo(f"tracefuse serves MCP on standard input and output\n{_places(settings)}", err=True)
         await _first(signalled, session)
         service.stopping.set()
-        await service.jobs.close(settings.serve.grace)
+        await _finish(service, settings.serve.grace, signalled, session)
         await end(session)
+
+
+async def _finish(service: Service, grace: float, signalled: asyncio.Future[int], session: asyncio.Task[None]) -> None:
+    """Let scans finish for `grace` seconds; stop them at once when the client has both hung up and sent a signal.
+
+    Clients close the input of a server that they started, then send SIGTERM, and SIGKILL within seconds, which
+    would leave nothing of what was found.
+    """
+    finishing = asyncio.create_task(service.jobs.close(grace))
+    insisted = asyncio.create_task(asyncio.wait((signalled, session)))
+    await asyncio.wait((finishing, insisted), return_when=asyncio.FIRST_COMPLETED)
+    if not finishing.done():
+        await service.jobs.close(0.0)
+    await finishing
+    await end(insisted)
 
 
 async def _serve_http(settings: Settings, source: ConfigSource, listener: socket.socket) -> None:

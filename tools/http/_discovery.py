@@ -56,7 +56,8 @@ def target_group(found: OpenPort) -> dict[str, object]:
     """The port as a target, with labels that relabelling can use; `__meta_` ones vanish unless they are.
 
     >>> from tracefuse.tools.history._ports import OpenPort
-    >>> found = OpenPort("10.0.0.7", "tcp", 9100, "ab", datetime(2026, 1, 2, tzinfo=UTC), service="jetdirect")
+    >>> now = datetime.now(UTC)
+    >>> found = OpenPort(address="10.0.0.7", protocol="tcp", port=9100, scan_id="ab", seen=now, service="jetdirect")
     >>> group = target_group(found)
     >>> group["targets"], group["labels"]["__meta_tracefuse_service"]
     (['10.0.0.7:9100'], 'jetdirect')

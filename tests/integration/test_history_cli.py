@@ -109,6 +109,15 @@ def test_what_was_scanned_is_listed_also_in_a_narrow_terminal_and_through_a_pipe
         assert "203.0.113.7" in table and "refused" in table and " s" in table.splitlines()[1]
 
 
+def test_every_answer_about_the_history_is_also_data(env: dict[str, str]) -> None:
+    path = tracefuse("history", "path", "--json", env=env).json["path"]
+    pruned = tracefuse("history", "prune", "--json", env=env).json
+    assert (pruned["removed"], pruned["path"]) == (0, path)
+    assert pruned["bytes"] > 0
+    missing = tracefuse("show", "abcd", "--json", env=env)
+    assert (missing.code, "error" in missing.json) == (2, True)
+
+
 def test_a_scan_that_shall_not_be_kept_is_not(env: dict[str, str], listening: int) -> None:
     scan(env, "--args", f"-p {listening}", "--no-history")
     assert listed(env) == []

@@ -131,7 +131,8 @@ def templates(as_json: bool) -> None:
 @cli.command()
 @click.argument("result")
 @_form
-def show(result: str, form: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def show(result: str, form: str, as_json: bool) -> None:
     """Print the scan result RESULT, a file or a scan's id, in any form.
 
     A file holds nmap's XML, grepable or normal output, or JSON from `tracefuse scan --json`. An id may be
@@ -143,6 +144,7 @@ def show(result: str, form: str) -> None:
       tracefuse show scan.xml --format csv
       tracefuse show 4f2a
     """
+    form = "json" if as_json else form
     with exit_codes(as_json=form == "json"):
         from ._history_session import show_result
 

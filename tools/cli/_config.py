@@ -77,6 +77,10 @@ def check(file: Path | None, as_json: bool) -> None:
     """Say whether the configuration in FILE, or the one in use, can be used, and all that is wrong with it.
 
     Exit code 2 when it cannot. Nothing is started.
+
+    \b
+    Example:
+      tracefuse config check /etc/tracefuse/tracefuse.toml
     """
     with exit_codes(as_json=as_json):
         from ._config_command import check_configuration

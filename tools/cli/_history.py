@@ -130,18 +130,20 @@ def history_breakers(breaker: str | None, limit: int, as_json: bool) -> None:
 
 
 @history.command("prune")
-def history_prune() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print data instead of text.")
+def history_prune(as_json: bool) -> None:
     """Let go of what is older or takes more room than the settings allow; this also happens by itself."""
-    with exit_codes():
+    with exit_codes(as_json=as_json):
         from ._history_command import prune_history
 
-        sys.exit(prune_history())
+        sys.exit(prune_history(as_json=as_json))
 
 
 @history.command("path")
-def history_path() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print data instead of text.")
+def history_path(as_json: bool) -> None:
     """Print where the history is."""
-    with exit_codes():
+    with exit_codes(as_json=as_json):
         from ._history_command import print_path
 
-        sys.exit(print_path())
+        sys.exit(print_path(as_json=as_json))

@@ -126,17 +126,21 @@ def list_transitions(*, breaker: str | None, limit: int, as_json: bool) -> ExitC
     return ExitCode.DONE
 
 
-def prune_history() -> ExitCode:
+def prune_history(*, as_json: bool) -> ExitCode:
     """Apply the limits of the settings now. Raises HistoryError."""
     with opened_history(command_settings()) as history:
-        gone = history.prune()
-        click.echo(f"{gone:,} scan{'s' if gone != 1 else ''} let go of; {history.path} takes {history.size():,} bytes")
+        gone, path, size = history.prune(), history.path, history.size()
+    if as_json:
+        click.echo(json.dumps({"removed": gone, "path": str(path), "bytes": size}, indent=2))
+    else:
+        click.echo(f"{gone:,} scan{'s' if gone != 1 else ''} let go of; {path} takes {size:,} bytes")
     return ExitCode.DONE
 
 
-def print_path() -> ExitCode:
+def print_path(*, as_json: bool) -> ExitCode:
     """Print where the history is."""
-    click.echo(str(command_settings().history_file))
+    path = str(command_settings().history_file)
+    click.echo(json.dumps({"path": path}) if as_json else path)
     return ExitCode.DONE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import urllib.error
 import urllib.request
@@ -60,6 +61,8 @@ def show_metrics(
         else:
             _watch(first, get, url, interval, sleep)
     except (OSError, ValueError) as error:
+        if as_what == "json":
+            click.echo(json.dumps({"error": {"type": "no_metrics", "message": _reason(error), "url": url}}, indent=2))
         click.echo(f"tracefuse: no metrics from {url}: {_reason(error)}", err=True)
         return ExitCode.FAILED
     return ExitCode.DONE

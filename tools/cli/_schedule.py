@@ -63,7 +63,13 @@ def add(
     missed: str,
     as_json: bool,
 ) -> None:
-    """Let TARGETS be scanned under the schedule NAME. What the policy refuses is refused now."""
+    """Let TARGETS be scanned under the schedule NAME. What the policy refuses is refused now.
+
+    \b
+    Examples:
+      tracefuse schedule add lab 10.0.0.0/24 --every 6h --template discovery
+      tracefuse schedule add nightly 10.0.0.5 --cron '30 2 * * *' --timezone Europe/Berlin --jitter 10m
+    """
     with exit_codes(as_json=as_json):
         from ..nmap import ScanRequest
         from ..schedule._schedule import Missed, Schedule, parse_interval

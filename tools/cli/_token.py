@@ -43,7 +43,12 @@ def token() -> None:
 )
 @_file
 def create(name: str, role: str, file: Path | None) -> None:
-    """Make a token for NAME and print it, once."""
+    """Make a token for NAME and print it, once, alone on standard output.
+
+    \b
+    Example:
+      TOKEN=$(tracefuse token create ci --role scan --file /etc/tracefuse/tokens.json)
+    """
     from ._tokens_command import create_token
 
     with exit_codes():

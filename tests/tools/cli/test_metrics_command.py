@@ -136,6 +136,12 @@ def test_what_is_no_metrics_page_is_said(capsys: pytest.CaptureFixture[str]) -> 
     assert "no metrics from" in capsys.readouterr().err
 
 
+def test_a_program_gets_the_error_as_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show_metrics("ftp://x/metrics", once=True, as_what="json") is ExitCode.FAILED
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["type"], error["url"]) == ("no_metrics", "ftp://x/metrics")
+
+
 def test_a_page_that_is_no_metrics_is_not_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
     page = '{"a": "' + "x" * 5_000 + '"}'
     assert show_metrics(once=True, fetch=lambda _: page) is ExitCode.FAILED

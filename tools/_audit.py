@@ -48,6 +48,9 @@ _log = logging.getLogger(AUDIT_LOGGER)
 _VERSION: Final = "1.6.0"
 _MANUAL, _SCHEDULED = 1, 2
 _NAME, _ADDRESS, _SUBNET = 1, 2, 12
+_LONGEST: Final = 256
+_ROOM: Final = 8_000
+"""Characters of a line for the targets; longer lines would be cut, and be no JSON any more."""
 
 
 class ScanActivity(IntEnum):
@@ -139,7 +142,7 @@ def facts_of(view: JobView) -> ScanFacts:
     targets = [*([request["target"]] if request.get("target") else []), *request.get("targets", ())]
     return ScanFacts(
         scan_id=view.scan_id,
-        template=str(request.get("template") or "custom"),
+        template=str(request.get("template") or "custom")[:_LONGEST],
         targets=targets,
         schedule=view.schedule,
         duration=None if ended is None else (ended - view.created).total_seconds(),
@@ -169,7 +172,7 @@ def scan_activity(
         "num_detections": facts.ports_open,
         "total": facts.hosts_up,
         "status_detail": facts.message,
-        "observables": None if redact_targets else [_observable(target) for target in facts.targets],
+        "observables": None if redact_targets else _observables(facts.targets),
     }
     return _without_nothing(event)
 
@@ -278,6 +281,18 @@ def _base(
 def _product() -> dict[str, str]:
     """This product. Looking its version up takes longer than all the rest."""
     return {"name": "Tracefuse", "vendor_name": "Tracefuse", "version": package_version()}
+
+
+def _observables(targets: Sequence[str]) -> list[dict[str, Any]]:
+    """The first targets, as many as a log line has room for; all are counted, and the history has them."""
+    room, kept = _ROOM, list[dict[str, Any]]()
+    for target in targets:
+        one = _observable(target[:_LONGEST])
+        room -= len(json.dumps(one))
+        if room < 0:
+            break
+        kept.append(one)
+    return kept
 
 
 def _observable(target: str) -> dict[str, Any]:

@@ -52,6 +52,14 @@ def test_a_scan_is_told_in_the_words_of_the_schema() -> None:
     assert [one["type_id"] for one in event["observables"]] == [2, 12, 1]
 
 
+def test_a_line_has_room_for_the_first_targets_and_counts_all() -> None:
+    facts = ScanFacts(scan_id="ab", template="quick", targets=["\x00" * 10_000, *(f"10.0.0.{n}" for n in range(999))])
+    event = scan_activity(ScanActivity.REFUSED, facts, ANN, NOW)
+    assert event["num_network_items"] == 1_000
+    assert 50 < len(event["observables"]) < 200
+    assert len(json.dumps(event)) < 10_000
+
+
 def test_targets_can_be_left_out() -> None:
     facts = ScanFacts(scan_id="ab", template="quick", targets=("10.0.0.7",))
     event = scan_activity(ScanActivity.STARTED, facts, ANN, NOW, redact_targets=True)

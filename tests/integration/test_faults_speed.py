@@ -54,7 +54,7 @@ def test_scans_are_not_slowed(collector_binary: Path, tmp_path: Path) -> None:
         serving(collector.grpc, tmp_path) as service,
     ):
         service.scan(FIXED)
-        for fault in islice(cycle(faults), 9):
+        for fault in islice(cycle(faults), 7):
             backend.become(Fault.NONE)
             healthy.append(seconds(service))
             backend.become(fault)

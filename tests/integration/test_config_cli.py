@@ -50,6 +50,7 @@ def test_show_has_every_setting_with_its_origin(tmp_path: Path, env: dict[str, s
 def test_the_file_of_the_user_is_used_and_none_of_the_working_folder(
     tmp_path: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    del env["TRACEFUSE_CONFIG"]
     write(tmp_path / "here", "[policy]\nallow_intrusive = true\n")
     monkeypatch.chdir(tmp_path / "here")
     assert value(tracefuse("config", "show", "--json", env=env), "policy.allow_intrusive") == (False, "default")

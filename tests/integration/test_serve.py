@@ -242,3 +242,13 @@ def test_an_address_that_no_interface_has_is_said_to_be_so(tmp_path: Path) -> No
     ran = tracefuse("serve", "--host", "192.0.2.77", "--port", "0", env=env)
     assert (ran.code, ran.out) == (2, "")
     assert "TRACEFUSE_SERVE_HOST='192.0.2.77' cannot be used: no interface" in ran.err
+
+
+def test_a_certificate_that_cannot_be_used_is_told_before_anything_starts(tmp_path: Path) -> None:
+    rubbish = tmp_path / "rubbish.pem"
+    rubbish.write_text("x", encoding="utf-8")
+    for cert, said in ((rubbish, "belong together"), (tmp_path / "missing.pem", "No such file")):
+        env = environment(tmp_path, TRACEFUSE_SERVE_TLS_CERT=str(cert), TRACEFUSE_SERVE_TLS_KEY=str(rubbish))
+        ran = tracefuse("serve", "--port", "0", env=env)
+        assert (ran.code, ran.out) == (2, "")
+        assert said in ran.err and "Traceback" not in ran.err

@@ -14,7 +14,7 @@ import click
 from .._errors import MissingExtraError
 from .._exit import ExitCode
 from .._process import end
-from ..http._address import base_url, listen
+from ..http._address import base_url, check_certificate, listen
 from ..http._exposure import check_exposure
 from ..schedule._scheduler import Scheduler
 from ..service._reload_service import on_hangup, reloading
@@ -54,6 +54,7 @@ def run_service(source: ConfigSource) -> ExitCode:
     if settings.serve.mcp == "stdio":
         asyncio.run(_serve_stdio(settings, source))
     else:
+        check_certificate(settings)
         with listen(settings) as listener:
             asyncio.run(_serve_http(settings, source, listener))
     return ExitCode.DONE

@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import os
 import socket
+import ssl
 from typing import TYPE_CHECKING
 
 from ..config._settings import SettingsError
@@ -13,7 +14,7 @@ from ..config._settings import SettingsError
 if TYPE_CHECKING:
     from ..config._settings import Settings
 
-__all__ = ["base_url", "is_loopback", "listen"]
+__all__ = ["base_url", "check_certificate", "is_loopback", "listen"]
 
 
 def is_loopback(host: str) -> bool:
@@ -52,6 +53,26 @@ def listen(settings: Settings) -> socket.socket:
         raise SettingsError(
             "TRACEFUSE_SERVE_PORT", str(port), f"{said}; for example TRACEFUSE_SERVE_PORT=0 for a free one"
         ) from error
+
+
+def check_certificate(settings: Settings) -> None:
+    """Look whether the certificate and its key can be used, before anything is started with them.
+
+    Raises:
+        SettingsError: a file cannot be read, is no PEM, or the two do not belong together.
+    """
+    cert, key = settings.serve.tls_cert, settings.serve.tls_key
+    if cert is None or key is None:
+        return
+    expected = "a certificate chain and its key in PEM, without a password, that belong together"
+    try:
+        # The empty password: OpenSSL would ask for one at the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except ssl.SSLError as error:
+        raise SettingsError("TRACEFUSE_SERVE_TLS_CERT", str(cert), f"{expected} ({key})") from error
+    except OSError as error:
+        bad, name = (cert, "CERT") if not os.access(cert, os.R_OK) else (key, "KEY")
+        raise SettingsError(f"TRACEFUSE_SERVE_TLS_{name}", str(bad), f"{error.strerror}; {expected}") from error
 
 
 def base_url(settings: Settings, listener: socket.socket) -> str:

@@ -77,7 +77,7 @@ class Environment:
         found = self.find(*names)
         if found is None:
             return default
-        _require(found[1].lower() in allowed, found, _one_of(allowed), default)
+        _require(found[1].lower() in allowed, found, _one_of(allowed), default or min(allowed))
         return found[1].lower()
 
     def choices(self, name: str, *, allowed: Collection[str], default: tuple[str, ...]) -> tuple[str, ...]:

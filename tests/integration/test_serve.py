@@ -15,7 +15,7 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from support.cli import environment, running_under, tracefuse
+from support.cli import COMMAND, environment, running_under, tracefuse
 from support.components import component, nmap_needed
 from support.greeting import greeting
 from support.polling import eventually
@@ -252,3 +252,19 @@ def test_a_certificate_that_cannot_be_used_is_told_before_anything_starts(tmp_pa
         ran = tracefuse("serve", "--port", "0", env=env)
         assert (ran.code, ran.out) == (2, "")
         assert said in ran.err and "Traceback" not in ran.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_it_serves_also_where_its_words_cannot_be_written(tmp_path: Path) -> None:
+    command = [*COMMAND, "serve", "--port", "0"]
+    env = environment(tmp_path / "cache")
+    with (
+        Path("/dev/full").open("w", encoding="utf-8") as full,
+        subprocess.Popen(command, env=env, stdout=full, stderr=subprocess.PIPE, text=True) as process,
+    ):
+        assert process.stderr is not None
+        said = iter(process.stderr.readline, "")
+        assert any("where it serves could not be told: No space left on device" in line for line in said)
+        process.terminate()
+        process.communicate(timeout=20)
+    assert process.returncode == 0

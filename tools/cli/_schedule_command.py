@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from contextlib import closing
 from datetime import UTC, datetime
 from heapq import merge
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,8 +27,8 @@ from ._wide import wide_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TextIO
 
-    from ..config._settings import Settings
     from ..schedule._schedule import Schedule
     from ..schedule._store import ScheduleRecord
 
@@ -93,11 +95,13 @@ def run_now(name: str, *, as_json: bool) -> ExitCode:
     """Run one schedule's scan here, and print how it ended and what changed."""
     with closing(_store()) as store:
         record = _known(store, name)
-    return asyncio.run(_run(record.schedule, as_json=as_json))
+    # A command tells its own result; what the service logs goes where telemetry goes.
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        return asyncio.run(_run(record.schedule, nowhere, as_json=as_json))
 
 
-async def _run(schedule: Schedule, *, as_json: bool) -> ExitCode:
-    async with open_service(_quiet(command_settings()), warn=warn) as service:
+async def _run(schedule: Schedule, log_to: TextIO, *, as_json: bool) -> ExitCode:
+    async with open_service(command_settings(), warn=warn, log_to=log_to) as service:
         caller = Caller(CallerKind.SCHEDULE, schedule.name)
         job = await service.jobs.start(schedule.request, caller, schedule=schedule.name)
         try:
@@ -107,13 +111,6 @@ async def _run(schedule: Schedule, *, as_json: bool) -> ExitCode:
             raise
     click.echo(json.dumps(job.to_dict(), indent=2) if as_json else _ended(job.to_dict()))
     return ExitCode.DONE if str(job.state) == "completed" else ExitCode.FAILED
-
-
-def _quiet(settings: Settings) -> Settings:
-    """A command tells its own result; of what the service logs, people at a terminal need what went wrong."""
-    if settings.logging.level != "info":
-        return settings
-    return settings.model_copy(update={"logging": settings.logging.model_copy(update={"level": "warning"})})
 
 
 def _ended(job: dict[str, Any]) -> str:

@@ -75,7 +75,7 @@ async def _serve_stdio(settings: Settings, source: ConfigSource) -> None:
     signalled = _signalled()
     async with open_service(settings, warn=warn) as service, _reloaded(service, source):
         session = asyncio.create_task(run_stdio(service))
-        click.echo(f"tracefuse serves MCP on standard input and output\n{_places(settings)}", err=True)
+        _announce(f"tracefuse serves MCP on standard input and output\n{_places(settings)}", err=True)
         await _first(signalled, session)
         service.stopping.set()
         await _finish(service, settings.serve.grace, signalled, session)
@@ -106,7 +106,7 @@ async def _serve_http(settings: Settings, source: ConfigSource, listener: socket
         if settings.schedule.enabled:
             scheduler.start()
         base = base_url(settings, listener)
-        click.echo(f"tracefuse serves on {base}\n{_places(settings, base)}")
+        _announce(f"tracefuse serves on {base}\n{_places(settings, base)}")
         await _first(signalled, serving)
         service.stopping.set()
         # Nobody new is let in, and scans get their grace before they are stopped; who waits for one is answered.
@@ -148,6 +148,14 @@ def _server(service: Service) -> Server:
 
     grace = service.settings.serve.grace + _MOMENT
     return Server(server_config(http_app(service), service.settings, grace=grace))
+
+
+def _announce(text: str, *, err: bool = False) -> None:
+    """Say where everything is; that nobody can hear it is no reason not to serve."""
+    try:
+        click.echo(text, err=err)
+    except OSError as error:
+        warn(f"where it serves could not be told: {error.strerror}")
 
 
 def _places(settings: Settings, base: str | None = None) -> str:

@@ -42,6 +42,7 @@ from ._lifecycle import Lifecycle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+    from typing import TextIO
 
     from tracefuse.telemetry import Telemetry
 
@@ -87,12 +88,13 @@ async def open_service(
     telemetry: Telemetry | None = None,
     locate: Callable[[], Awaitable[Installation]] | None = None,
     warn: Callable[[str], object] = _log.warning,
+    log_to: TextIO | None = None,
 ) -> AsyncGenerator[Service]:
     """Bring the service up; take it down after the block.
 
     `telemetry` defaults to that of the environment, which is then flushed and shut down at the end; a
     given one stays the caller's. `locate` finds nmap. `warn` gets one line for each thing that does not
-    keep the service from running, lost telemetry included.
+    keep the service from running, lost telemetry included. `log_to` takes the log, by default standard error.
 
     Raises:
         SettingsError, ConfigurationError, TemplateError: a setting cannot be used.
@@ -104,6 +106,7 @@ async def open_service(
         sidecar = await _start_sidecar(settings, lifecycle) if settings.sidecar.enabled else None
         if telemetry is None:
             telemetry = _set_up_telemetry(settings, sidecar, lifecycle, warn)
+        _set_up_logging(settings, log_to, lifecycle)
         service = _bring_up(settings, telemetry, locate, lifecycle, warn)
         if sidecar is not None:
             service.health.add("sidecar", sidecar.check, timeout=settings.health.timeout)
@@ -169,7 +172,6 @@ def _bring_up(
     lifecycle: Lifecycle,
     warn: Callable[[str], object],
 ) -> Service:
-    _set_up_logging(settings, lifecycle)
     history = History.open(
         settings.history_file, max_age=settings.history.max_age * _DAY, max_bytes=settings.history.max_bytes
     )
@@ -197,11 +199,12 @@ def _bring_up(
     return Service(app, telemetry, history, jobs, audit, schedules, health, alerts, lifecycle, stopping)
 
 
-def _set_up_logging(settings: Settings, lifecycle: Lifecycle) -> None:
+def _set_up_logging(settings: Settings, log_to: TextIO | None, lifecycle: Lifecycle) -> None:
     """Log as the settings say; audit lines are owed whole, whatever the level is and however many come."""
     setup = configure_logging(
         level=settings.logging.level,
         style=settings.logging.format,
+        stream=log_to,
         redact_targets=settings.telemetry.redact_targets,
         rate_limit=RateLimitFilter(unlimited=(AUDIT_LOGGER,)),
         logger_name=SCOPE,

@@ -40,6 +40,7 @@ async def test_two_hundred_calls_are_answered_by_a_service_with_two_places(tmp_p
         TRACEFUSE_SERVE_MCP="http",
         TRACEFUSE_QUEUE_TOTAL="2",
         TRACEFUSE_QUEUE_PER_TOOL="2",
+        TRACEFUSE_SERVE_RATE="1000000",
     )
     with serving(env) as service:
         url = f"{service.url}/mcp"
